@@ -1,0 +1,1 @@
+"""The three tasks' images, questions and facts, made offline from a seed."""

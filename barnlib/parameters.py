@@ -1,0 +1,371 @@
+"""The study's parameters: YAML files with disjoint owners, read into frozen, strictly typed models.
+
+In:  ``params/studies/NAME.yaml`` (the protocol, the same for every backbone) and
+     ``params/backbones/NAME.yaml`` (what makes one backbone, at each scale).
+Out: :class:`Study` and :class:`Backbone`, which every later module takes as arguments.
+
+A backbone file cannot name a learning rate, a prompt or a seed: :class:`Backbone` has no such field, and
+unknown keys are refused. That is what makes the comparison controlled by construction.
+"""
+
+import difflib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+ROOT = Path(__file__).resolve().parents[1]
+PARAMS = ROOT / "params"
+
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0)]
+Scale = Literal["nano", "small", "paper"]
+
+
+def runs_root() -> Path:
+    """Folder of everything produced: ``$BARNLIB_RUNS`` where set, else ``runs/`` beside barnlib."""
+    return Path(os.environ.get("BARNLIB_RUNS", ROOT / "runs")).resolve()
+
+
+class Strict(BaseModel):
+    """Frozen, strictly typed, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class SceneParameters(Strict):
+    """How many VQA-Scene images each split holds, and how many questions are asked on each."""
+
+    train: Count
+    validation: Count
+    test: Count
+    questions: Count
+
+
+class SeismicParameters(Strict):
+    """How many event cards each split holds; ``heldout`` cards lie in regions that no other split shows."""
+
+    train: Count
+    validation: Count
+    test: Count
+    heldout: Count
+
+
+class DataParameters(Strict):
+    seed: int
+    image_size: Annotated[int, Field(ge=32)]  # pixels, square
+    scenes: SceneParameters
+    cards: SeismicParameters
+
+
+class EncoderParameters(Strict):
+    """The frozen vision encoder: a file in ``params/encoders``, and the layer that gives the features."""
+
+    name: str
+    layer: int  # index into hidden_states; LLaVA takes -2
+
+
+class PromptParameters(Strict):
+    arm: Literal["uniform", "native"]
+
+
+class LoraParameters(Strict):
+    rank: Count
+    alpha: Count
+    dropout: Fraction
+
+
+class AlignParameters(Strict):
+    """Stage 1: the projector alone, on dense captions."""
+
+    epochs: Rate
+    batch_images: Count
+    learning_rate: Rate
+    warmup: Fraction  # of all steps
+    max_grad_norm: Rate
+
+
+class FinetuneParameters(Strict):
+    """Stage 2: LoRA and the projector, on the three tasks together."""
+
+    epochs: Rate
+    batch_images: Count
+    learning_rate: Rate
+    projector_learning_rate: Rate
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup: Fraction
+    max_grad_norm: Rate
+    lora: LoraParameters
+
+
+class MonitorParameters(Strict):
+    """Validation curves and checkpoints while finetuning."""
+
+    evaluations: Count  # how often in the finetuning stage
+    images: Count  # validation images of each kind that are looked at
+    checkpoint_minutes: Rate
+
+
+class EvaluationParameters(Strict):
+    batch_images: Count
+    max_new_tokens: dict[str, Count]  # by task
+    hidden_items: Count  # test items per task whose hidden states are kept
+    tolerance_km: Rate  # a coordinate answer within this distance is correct
+    bootstrap: Count  # resamples behind an interval
+
+
+class Study(Strict):
+    """One study: everything that is the same for all backbones."""
+
+    name: str
+    title: str
+    scale: Scale
+    backbones: Annotated[tuple[str, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    data: DataParameters
+    encoder: EncoderParameters
+    prompt: PromptParameters
+    align: AlignParameters
+    finetune: FinetuneParameters
+    monitor: MonitorParameters
+    evaluation: EvaluationParameters
+
+    @property
+    def folder(self) -> Path:
+        """Where everything this study produces lies."""
+        return runs_root() / self.name
+
+
+class TokenizerRecipe(Strict):
+    """A generation's kind of tokenizer, trained on its own corpus."""
+
+    kind: Literal["sentencepiece_bpe", "byte_level_bpe"]
+    vocabulary: Annotated[int, Field(ge=300)]
+
+
+class CorpusRecipe(Strict):
+    """What a generation reads before it sees an image: tokens in all and the share of each kind of text."""
+
+    tokens: Count
+    prose: Fraction
+    scenes: Fraction
+    seismic: Fraction
+    structured: Fraction  # JSON records and code
+
+
+class Recipe(Strict):
+    """How a nano backbone is made from scratch; each field is one switch of a generation."""
+
+    tokenizer: TokenizerRecipe
+    corpus: CorpusRecipe
+    hidden_size: Count
+    intermediate_size: Count
+    layers: Count
+    attention_heads: Count
+    key_value_heads: Count
+    rope_base: Rate
+    context: Count  # longest sequence that the configuration allows
+    sequence_tokens: Count  # length of a training window
+    learning_rate: Rate
+    batch_tokens: Count
+    seed: int
+
+
+class EncoderRecipe(Strict):
+    """How a nano CLIP is made from scratch, contrastively, on pictures of the training distribution."""
+
+    pictures: Count  # scenes, and as many cards
+    image_size: Count
+    patch_size: Count
+    hidden_size: Count
+    layers: Count
+    attention_heads: Count
+    text_layers: Count
+    projection_size: Count
+    epochs: Rate
+    batch_images: Count
+    learning_rate: Rate
+    weight_decay: Annotated[float, Field(ge=0)]
+    seed: int
+
+
+class EncoderCheckpoint(Strict):
+    """One encoder at one scale: where its weights lie and, where they are made here, how."""
+
+    checkpoint: str
+    recipe: EncoderRecipe | None = None
+
+
+class EncoderFile(Strict):
+    """A whole ``params/encoders/NAME.yaml``."""
+
+    title: str
+    nano: EncoderCheckpoint | None = None
+    small: EncoderCheckpoint | None = None
+    paper: EncoderCheckpoint | None = None
+
+
+class Encoder(Strict):
+    """One encoder at the scale of a study."""
+
+    name: str
+    title: str
+    scale: str
+    checkpoint: str
+    recipe: EncoderRecipe | None
+
+
+class Checkpoint(Strict):
+    """One backbone at one scale: where its weights lie and, where they are made here, how."""
+
+    checkpoint: str  # folder relative to the repository, absolute folder, or hub id
+    recipe: Recipe | None = None
+
+
+class BackboneFile(Strict):
+    """A whole ``params/backbones/NAME.yaml``."""
+
+    title: str
+    colour: str  # hexadecimal, the same in every chart
+    nano: Checkpoint | None = None
+    small: Checkpoint | None = None
+    paper: Checkpoint | None = None
+
+
+class Backbone(Strict):
+    """One backbone at the scale of a study."""
+
+    name: str
+    title: str
+    colour: str
+    scale: str
+    checkpoint: str
+    recipe: Recipe | None
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def study_names() -> tuple[str, ...]:
+    """Names of the studies in ``params/studies``."""
+    return _names("studies")
+
+
+def backbone_names() -> tuple[str, ...]:
+    """Names of the backbones in ``params/backbones``."""
+    return _names("backbones")
+
+
+def load_study(name: str) -> Study:
+    """The study ``params/studies/NAME.yaml``.
+
+    Raises:
+        ValueError: no such study; a key that does not exist, is missing or has the wrong type (with the file and
+            the key); a backbone that does not exist or has no checkpoint at the study's scale.
+    """
+    path = _existing("study", "studies", name)
+    study = _parse(Study, path, {"name": name} | _read(path))
+    if study.name != name:
+        raise ValueError(f"{path}: key 'name' is '{study.name}', expected '{name}', the name of the file")
+    load_encoder(study.encoder.name, study.scale)
+    for backbone in study.backbones:
+        load_backbone(backbone, study.scale)
+    return study
+
+
+def load_backbone(name: str, scale: str) -> Backbone:
+    """The backbone ``params/backbones/NAME.yaml`` at one scale.
+
+    Raises:
+        ValueError: no such backbone, no such scale in its file, or a malformed file.
+    """
+    path = _existing("backbone", "backbones", name)
+    file = _parse(BackboneFile, path, _read(path))
+    at_scale = _at_scale(path, file, scale)
+    return Backbone(name=name, title=file.title, colour=file.colour, scale=scale, **dict(at_scale))
+
+
+def load_encoder(name: str, scale: str) -> Encoder:
+    """The encoder ``params/encoders/NAME.yaml`` at one scale. Raises as :func:`load_backbone`."""
+    path = _existing("encoder", "encoders", name)
+    file = _parse(EncoderFile, path, _read(path))
+    return Encoder(name=name, title=file.title, scale=scale, **dict(_at_scale(path, file, scale)))
+
+
+def checkpoint_path(checkpoint: str) -> Path | str:
+    """A checkpoint's folder where it is one (absolute, or relative to the repository), else its hub id."""
+    folder = ROOT / checkpoint
+    return folder if folder.exists() else checkpoint
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON of a model, dataclass-free dictionary, list or scalar; 64 hexadecimal digits."""
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _at_scale(path: Path, file: BaseModel, scale: str) -> BaseModel:
+    at_scale: BaseModel | None = getattr(file, scale)
+    if at_scale is None:
+        have = [s for s in get_args(Scale) if getattr(file, s)]
+        raise ValueError(f"{path}: '{path.stem}' has no scale '{scale}'; it has {', '.join(have) or 'none'}")
+    return at_scale
+
+
+def _names(kind: str) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in (PARAMS / kind).glob("*.yaml")))
+
+
+def _existing(word: str, folder: str, name: str) -> Path:
+    names = _names(folder)
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise ValueError(f"no {word} '{name}' in {PARAMS / folder}: there are {', '.join(names)}{hint}")
+    return PARAMS / folder / f"{name}.yaml"
+
+
+def _read(path: Path) -> dict:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected keys and values, found {type(content).__name__}")
+    return content
+
+
+def _parse(model: type[Model], path: Path, content: dict) -> Model:
+    try:
+        # Through JSON, because pydantic's strict mode takes a YAML list for a tuple only there.
+        return model.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        raise ValueError("\n".join(_explain(path, problem, model) for problem in error.errors())) from None
+
+
+def _explain(path: Path, problem: Any, model: type[BaseModel]) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(problem["loc"][-1]), _keys(model), n=1)
+        return f"{path}: unknown key '{key}'" + (f"; did you mean '{near[0]}'?" if near else "")
+    if problem["type"] == "missing":
+        return f"{path}: key '{key}' is missing"
+    found = problem["input"]
+    hint = " (YAML reads 1e-4 as text; write 1.0e-4)" if isinstance(found, str) and "float" in problem["type"] else ""
+    return f"{path}: key '{key}': {problem['msg']}; found {found!r}{hint}"
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    keys: list[str] = []
+    for name, field in model.model_fields.items():
+        keys.append(name)
+        for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                keys += _keys(part)
+    return keys

@@ -1,0 +1,119 @@
+"""Study and backbone files: every one loads, and a wrong one is refused by name."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from barnlib import parameters
+from barnlib.parameters import Backbone, Study, digest, load_backbone, load_encoder, load_study
+
+
+@pytest.fixture
+def params(tmp_path, monkeypatch):
+    """A writable copy of params/."""
+    for path in parameters.PARAMS.glob("*/*.yaml"):
+        target = tmp_path / path.relative_to(parameters.PARAMS)
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(path.read_text())
+    monkeypatch.setattr(parameters, "PARAMS", tmp_path)
+    return tmp_path
+
+
+def edit(path: Path, **changes) -> None:
+    """Set dotted keys of a YAML file (``data__seed=1`` sets data.seed)."""
+    content = yaml.safe_load(path.read_text())
+    for key, value in changes.items():
+        *parents, last = key.split("__")
+        place = content
+        for parent in parents:
+            place = place[parent]
+        place[last] = value
+    path.write_text(yaml.safe_dump(content))
+
+
+def test_every_file_loads():
+    studies, backbones = parameters.study_names(), parameters.backbone_names()
+    assert len(studies) >= 2 and {"nano", "smoke"} <= set(studies)
+    assert len(backbones) >= 3 and {"llama1", "llama2", "llama3"} <= set(backbones)
+    for name in studies:
+        study = load_study(name)
+        assert study.name == name
+        assert load_encoder(study.encoder.name, study.scale).checkpoint
+        for backbone in study.backbones:
+            assert load_backbone(backbone, study.scale).name == backbone
+
+
+def test_backbone_cannot_name_anything_of_the_protocol():
+    assert set(Backbone.model_fields) & set(Study.model_fields) == {"name", "title", "scale"}
+
+
+def test_colours_are_different():
+    colours = [load_backbone(name, "nano").colour for name in load_study("nano").backbones]
+    assert len(set(colours)) == len(colours)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"finetune__learning_rat": 0.1}, r"nano\.yaml: unknown key 'finetune\.learning_rat'; did you mean 'learning_rate'"),
+        ({"finetune__learning_rate": "1e-4"}, r"finetune\.learning_rate.*found '1e-4' \(YAML reads 1e-4 as text"),
+        ({"finetune__learning_rate": -1.0}, r"finetune\.learning_rate.*greater than 0; found -1\.0"),
+        ({"data__seed": True}, r"data\.seed.*valid integer; found True"),
+        ({"seeds": []}, r"nano\.yaml: key 'seeds'"),
+        ({"backbones": ["llama3", "llama33"]}, r"no backbone 'llama33' in .*there are llama1.*did you mean 'llama3'"),
+        ({"encoder__name": "clop"}, r"no encoder 'clop' in .*did you mean 'clip'"),
+        ({"name": "other"}, r"key 'name' is 'other', expected 'nano'"),
+        ({"scale": "tiny"}, r"key 'scale'.*found 'tiny'"),
+    ],
+)
+def test_malformed_study_is_refused(params, change, message):
+    edit(params / "studies/nano.yaml", **change)
+    with pytest.raises(ValueError, match=message):
+        load_study("nano")
+
+
+def test_missing_key_and_broken_yaml_are_refused(params):
+    path = params / "studies/nano.yaml"
+    content = yaml.safe_load(path.read_text())
+    del content["align"]
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ValueError, match=r"nano\.yaml: key 'align' is missing"):
+        load_study("nano")
+    path.write_text("a: [1, 2")
+    with pytest.raises(ValueError, match=r"nano\.yaml: not valid YAML"):
+        load_study("nano")
+    path.write_text("- 1")
+    with pytest.raises(ValueError, match=r"expected keys and values, found list"):
+        load_study("nano")
+
+
+def test_unknown_study_names_the_ones_that_exist():
+    with pytest.raises(ValueError, match=r"no study 'nanno' in .*there are .*nano.*did you mean 'nano'"):
+        load_study("nanno")
+
+
+def test_backbone_without_the_scale_is_refused(params):
+    with pytest.raises(ValueError, match=r"llama3\.yaml: 'llama3' has no scale 'small'; it has .*nano"):
+        edit(params / "backbones/llama3.yaml", small=None)
+        load_backbone("llama3", "small")
+
+
+def test_protocol_key_in_a_backbone_file_is_refused(params):
+    edit(params / "backbones/llama3.yaml", prompt={"arm": "native"})
+    with pytest.raises(ValueError, match=r"llama3\.yaml: unknown key 'prompt'"):
+        load_backbone("llama3", "nano")
+
+
+def test_digest_is_of_the_content():
+    study = load_study("nano")
+    assert digest(study) == digest(json.loads(study.model_dump_json()))
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 1, "b": 3})
+    # echo -n '{"a":1}' | sha256sum
+    assert digest({"a": 1}) == "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862"
+
+
+def test_runs_root_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("BARNLIB_RUNS", str(tmp_path))
+    assert load_study("smoke").folder == tmp_path.resolve() / "smoke"
