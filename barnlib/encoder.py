@@ -1,0 +1,261 @@
+"""The nano vision encoder: a small CLIP, trained from scratch on captions and on the phrases of picture parts.
+
+In:  pictures of the training distribution (never a test picture, a held-out attribute pair or a held-out region),
+     drawn from a seed of their own, and ``params/encoders/NAME.yaml``.
+Out: an ordinary Hugging Face ``CLIPModel`` folder with tokenizer, image processor and ``card.json``, which
+     :mod:`barnlib.features` turns into cached features.
+
+Two contrastive losses are added. The first is CLIP's, picture against dense caption (Radford et al. 2021, arXiv
+2103.00020, figure 3). The second sets each phrase against the patches that it names, as in GLIP (Li et al. 2022, arXiv
+2112.03857, section 3.1): what LLaVA reads is the patches, and the first loss alone leaves shape and place unreadable there.
+
+``python -m barnlib.encoder clip`` makes the encoder again.
+"""
+
+import argparse
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import nn
+from torch.nn import functional as F
+from tqdm import tqdm
+from transformers import CLIPConfig, CLIPModel, CLIPVisionModel, PreTrainedTokenizerFast
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from barnlib.artefacts import build_once, write_json
+from barnlib.data.pictures import generator, picture
+from barnlib.data.records import KINDS, Picture
+from barnlib.geometry import patch_weights
+from barnlib.parameters import ROOT, EncoderRecipe, digest, load_encoder
+
+log = logging.getLogger(__name__)
+
+TEXT_LENGTH = 77
+PHRASES = 4  # of each picture, at most, in one step
+# <end> must not have id 2: transformers then reads the text at the largest id, as OpenAI's first CLIP did.
+SPECIAL = ("<pad>", "<unk>", "<start>", "<end>")
+MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+
+
+def normalise(pixels: np.ndarray) -> torch.Tensor:
+    """uint8[B, H, W, 3] to float32[B, 3, H, W] in [-1, 1], as the saved image processor does."""
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+
+
+def text_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
+    """A word-level tokenizer over the texts' words and numbers, with start and end tokens."""
+    normalizer = normalizers.Lowercase()
+    split = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
+    words = sorted({word for text in texts for word, _ in split.pre_tokenize_str(text.lower())})
+    vocabulary = {word: number for number, word in enumerate((*SPECIAL, *words))}
+    core = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    core.normalizer, core.pre_tokenizer = normalizer, split
+    core.post_processor = processors.TemplateProcessing(
+        single="<start> $A <end>", special_tokens=[(mark, vocabulary[mark]) for mark in ("<start>", "<end>")]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        bos_token="<start>",
+        eos_token="<end>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        model_max_length=TEXT_LENGTH,
+    )
+
+
+def new_clip(recipe: EncoderRecipe, tokenizer: PreTrainedTokenizerFast) -> CLIPModel:
+    """A CLIP of the recipe's shape with random weights; the global torch seed decides them."""
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": recipe.hidden_size,
+        "intermediate_size": 4 * recipe.hidden_size,
+        "num_hidden_layers": recipe.text_layers,
+        "num_attention_heads": recipe.attention_heads,
+        "max_position_embeddings": TEXT_LENGTH,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {
+        "image_size": recipe.image_size,
+        "patch_size": recipe.patch_size,
+        "hidden_size": recipe.hidden_size,
+        "intermediate_size": 4 * recipe.hidden_size,
+        "num_hidden_layers": recipe.layers,
+        "num_attention_heads": recipe.attention_heads,
+    }
+    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=recipe.projection_size))
+
+
+def contrast(left: torch.Tensor, right: torch.Tensor, scale: torch.Tensor, same: torch.Tensor) -> torch.Tensor:
+    """Symmetric InfoNCE of float[N, D] pairs; ``same`` (bool[N, N]) marks equal texts, which are no negatives."""
+    logits = scale * F.normalize(left, dim=-1) @ F.normalize(right, dim=-1).T
+    others = same & ~torch.eye(len(left), dtype=torch.bool)
+    logits = logits.masked_fill(others, float("-inf"))
+    target = torch.arange(len(left))
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+class ContrastiveTrainer(nn.Module):
+    """CLIP with the head of the phrase loss, which is thrown away after training."""
+
+    def __init__(self, clip: CLIPModel) -> None:
+        super().__init__()
+        width, projection = clip.config.vision_config.hidden_size, clip.config.projection_dim
+        self.clip = clip
+        self.phrase_head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, projection))
+        self.phrase_text_head = nn.Linear(clip.config.text_config.hidden_size, projection)
+        self.phrase_scale = nn.Parameter(torch.tensor(2.6593))  # CLIP's own start, ln(1 / 0.07)
+
+    def forward(
+        self, pixels: torch.Tensor, captions: dict, phrases: dict, rows: torch.Tensor, weights: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Caption loss and phrase loss.
+
+        Args:
+            pixels: float32[B, 3, H, W].
+            captions, phrases: tokenizer outputs for B captions and P phrases.
+            rows: int64[P], which picture each phrase belongs to.
+            weights: float32[P, T], the patches that each phrase names.
+        """
+        seen = self.clip.vision_model(pixels, output_hidden_states=True)
+        image = self.clip.visual_projection(seen.pooler_output)
+        caption = self.clip.text_projection(self.clip.text_model(**captions).pooler_output)
+        scale = self.clip.logit_scale.exp().clamp(max=100)
+        caption_loss = contrast(image, caption, scale, _equal(captions["input_ids"]))
+
+        patches = seen.hidden_states[-2][:, 1:]  # the features that LLaVA reads
+        named = torch.einsum("pt,ptd->pd", weights, patches[rows])
+        phrase = self.phrase_text_head(self.clip.text_model(**phrases).pooler_output)
+        phrase_scale = self.phrase_scale.exp().clamp(max=100)
+        phrase_loss = contrast(self.phrase_head(named), phrase, phrase_scale, _equal(phrases["input_ids"]))
+        return caption_loss, phrase_loss
+
+
+def train_clip(
+    recipe: EncoderRecipe, pixels: np.ndarray, pictures: Sequence[Picture], folder: Path
+) -> list[dict[str, float]]:
+    """Train a CLIP on pictures and save it as a Hugging Face folder.
+
+    Args:
+        pixels: uint8[N, H, W, 3].
+        pictures: the N captions and phrases.
+        folder: where ``CLIPModel``, tokenizer and image processor are saved (float16 safetensors).
+
+    Returns:
+        One row per epoch: epoch, caption_loss, phrase_loss (nats), seconds.
+    """
+    torch.manual_seed(recipe.seed)
+    rng = np.random.default_rng(recipe.seed)
+    tokenizer = text_tokenizer([t for p in pictures for t in (p.caption, *(phrase.text for phrase in p.phrases))])
+    trainer = ContrastiveTrainer(new_clip(recipe, tokenizer)).train()
+    grid = recipe.image_size // recipe.patch_size
+    weights = [np.stack([patch_weights(phrase.box, grid) for phrase in p.phrases]) for p in pictures]
+    per_epoch = len(pictures) // recipe.batch_images
+    steps = max(1, int(recipe.epochs * per_epoch))
+    optimizer = torch.optim.AdamW(trainer.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, steps, pct_start=0.05)
+    history, sums, start, order = [], np.zeros(2), time.monotonic(), np.array([], dtype=int)
+    for step in tqdm(range(steps), desc="encoder", mininterval=10):
+        if len(order) < recipe.batch_images:
+            order = rng.permutation(len(pictures))
+        batch, order = order[: recipe.batch_images], order[recipe.batch_images :]
+        chosen = [rng.permutation(len(pictures[i].phrases))[:PHRASES] for i in batch]
+        rows = torch.tensor([row for row, picked in enumerate(chosen) for _ in picked])
+        named = np.concatenate([weights[i][picked] for i, picked in zip(batch, chosen, strict=True)])
+        texts = [pictures[i].phrases[k].text for i, picked in zip(batch, chosen, strict=True) for k in picked]
+        losses = trainer(
+            normalise(pixels[batch]),
+            _tokens(tokenizer, [pictures[i].caption for i in batch]),
+            _tokens(tokenizer, texts),
+            rows,
+            torch.from_numpy(named),
+        )
+        optimizer.zero_grad()
+        sum(losses).backward()
+        nn.utils.clip_grad_norm_(trainer.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        sums += [loss.item() for loss in losses]
+        if not np.isfinite(sums).all():
+            raise ValueError(f"encoder: the loss is not finite at step {step}; lower learning_rate in params/encoders")
+        if (step + 1) % per_epoch == 0 or step + 1 == steps:
+            count = step % per_epoch + 1
+            row = dict(zip(("caption_loss", "phrase_loss"), (sums / count).tolist(), strict=True))
+            history.append({"epoch": (step + 1) / per_epoch, **row, "seconds": time.monotonic() - start})
+            log.info("encoder %s", history[-1])
+            sums[:] = 0
+    trainer.clip.to(torch.float16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    image_processor(recipe.image_size).save_pretrained(folder)
+    return history
+
+
+def image_processor(image_size: int) -> CLIPImageProcessorPil:
+    """The Hugging Face processor that does what :func:`normalise` does, for pictures of any size."""
+    size = {"height": image_size, "width": image_size}
+    return CLIPImageProcessorPil(size=size, crop_size=size, do_center_crop=False, image_mean=MEAN, image_std=STD)
+
+
+def draw_pictures(recipe: EncoderRecipe) -> tuple[np.ndarray, list[Picture]]:
+    """The encoder's own training pictures: uint8[2N, H, W, 3] and their captions and phrases."""
+    pixels = np.empty((2 * recipe.pictures, recipe.image_size, recipe.image_size, 3), np.uint8)
+    pictures = []
+    for number in tqdm(range(2 * recipe.pictures), desc="pictures", mininterval=10):
+        kind = KINDS[number % 2]
+        rng = generator("encoder", recipe.seed, kind, number)
+        image, made = picture(kind, rng, recipe.image_size, f"encoder/{number}.png", held_out=False)
+        pixels[number] = np.asarray(image)
+        pictures.append(made)
+    return pixels, pictures
+
+
+def load_vision_model(folder: Path | str) -> CLIPVisionModel:
+    """The frozen vision tower in float32."""
+    return CLIPVisionModel.from_pretrained(folder, dtype=torch.float32).eval().requires_grad_(False)
+
+
+def make_encoder(name: str) -> Path:
+    """Make the nano encoder NAME from scratch at its place in the repository (or find it there unchanged)."""
+    encoder = load_encoder(name, "nano")
+    recipe = encoder.recipe
+    if recipe is None:
+        raise ValueError(f"params/encoders/{name}.yaml: no recipe at scale nano; expected one to make the encoder from")
+
+    def build(folder: Path) -> None:
+        pixels, pictures = draw_pictures(recipe)
+        history = train_clip(recipe, pixels, pictures, folder)
+        card = {
+            "what": "nano CLIP, trained from scratch for this study; a model in the style of CLIP, not CLIP",
+            "data": f"{recipe.pictures} synthetic scenes and {recipe.pictures} synthetic event cards",
+            "pictures_digest": digest([p.caption for p in pictures]),
+            "recipe": recipe.model_dump(),
+            "history": history,
+        }
+        write_json(folder / "card.json", card)
+
+    return build_once(ROOT / encoder.checkpoint, {"recipe": recipe.model_dump()}, build)
+
+
+def _tokens(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> dict:
+    encoded = tokenizer(list(texts), padding=True, truncation=True, max_length=TEXT_LENGTH, return_tensors="pt")
+    return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
+
+
+def _equal(ids: torch.Tensor) -> torch.Tensor:
+    """bool[N, N]: which rows of int64[N, L] are the same text."""
+    _, inverse = torch.unique(ids, dim=0, return_inverse=True)
+    return inverse[:, None] == inverse[None, :]
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("encoder", help="a name in params/encoders")
+    print(make_encoder(parser.parse_args().encoder))

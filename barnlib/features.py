@@ -1,0 +1,123 @@
+"""The frozen encoder's features of every picture, computed once and shared by every backbone and seed.
+
+In:  the study's data and its encoder.
+Out: ``runs/STUDY/features`` with ``features.safetensors`` (float32[N, T, D] patch features, N pictures of all splits),
+     ``blank.safetensors`` (float32[T, D], an even grey picture) and ``images.json`` (the N paths), which training and
+     evaluation hand to the projector in place of pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+from transformers import CLIPVisionModel
+
+from barnlib.artefacts import build_once, file_digest, read_json, write_json
+from barnlib.data.build import build_data
+from barnlib.data.records import SPLITS, read_pictures
+from barnlib.encoder import load_vision_model, normalise
+from barnlib.parameters import Study, checkpoint_path, load_encoder
+
+BATCH = 64
+GREY = 128  # an even picture of this level is the blank image
+
+
+@dataclass(frozen=True)
+class Features:
+    """Cached patch features of a study's pictures.
+
+    Attributes:
+        values: float32[N, T, D].
+        blank: float32[T, D], the features of the blank image.
+        images: the N image paths, in the order of ``values``.
+        digest: SHA-256 of the file that holds ``values``, for the ledger.
+    """
+
+    values: torch.Tensor
+    blank: torch.Tensor
+    images: tuple[str, ...]
+    digest: str
+
+    def rows(self, images: Sequence[str]) -> torch.Tensor:
+        """int64 rows of these images in ``values``.
+
+        Raises:
+            ValueError: an image without features; names it.
+        """
+        row = {image: number for number, image in enumerate(self.images)}
+        missing = [image for image in images if image not in row]
+        if missing:
+            raise ValueError(f"no features for image '{missing[0]}' ({len(missing)} missing); build the features anew")
+        return torch.tensor([row[image] for image in images], dtype=torch.int64)
+
+
+def build_features(study: Study) -> Path:
+    """Compute the features, or find them unchanged; returns ``runs/STUDY/features``."""
+    data = build_data(study)
+    checkpoint = checkpoint_path(load_encoder(study.encoder.name, study.scale).checkpoint)
+    inputs = {
+        "data": file_digest(data / "manifest.json"),
+        "encoder": encoder_digest(checkpoint),
+        "layer": study.encoder.layer,
+    }
+    return build_once(study.folder / "features", inputs, lambda folder: _build(study, data, checkpoint, folder))
+
+
+def load(study: Study) -> Features:
+    """The study's features; builds them where needed."""
+    folder = build_features(study)
+    return Features(
+        values=load_file(folder / "features.safetensors")["features"],
+        blank=load_file(folder / "blank.safetensors")["features"],
+        images=tuple(read_json(folder / "images.json")),
+        digest=file_digest(folder / "features.safetensors"),
+    )
+
+
+def encoder_digest(checkpoint: Path | str) -> str:
+    """Digest of an encoder's weights where it is a folder, else its hub id."""
+    if not isinstance(checkpoint, Path):
+        return checkpoint
+    return file_digest(checkpoint / "model.safetensors")
+
+
+@torch.inference_mode()
+def patch_features(model: CLIPVisionModel, pixels: np.ndarray, layer: int) -> torch.Tensor:
+    """Features of uint8[B, H, W, 3] pixels: ``hidden_states[layer]`` without CLS, float32[B, T, D], as LLaVA takes them."""
+    hidden = model(normalise(pixels), output_hidden_states=True).hidden_states[layer]
+    return hidden[:, 1:]
+
+
+def _build(study: Study, data: Path, checkpoint: Path | str, folder: Path) -> None:
+    model = load_vision_model(checkpoint)
+    images = [picture.image for split in SPLITS for picture in read_pictures(data / f"{split}.pictures.json")]
+    size = study.data.image_size
+    if model.config.image_size != size:
+        raise ValueError(
+            f"params/studies/{study.name}.yaml: key 'data.image_size': the encoder '{study.encoder.name}' takes "
+            f"{model.config.image_size} pixels, found {size}"
+        )
+    parts = []
+    for start in tqdm(range(0, len(images), BATCH), desc="features", mininterval=5):
+        pixels = np.stack([_pixels(data / image, size) for image in images[start : start + BATCH]])
+        parts.append(patch_features(model, pixels, study.encoder.layer))
+    blank = patch_features(model, np.full((1, size, size, 3), GREY, np.uint8), study.encoder.layer)[0]
+    save_file({"features": torch.cat(parts).contiguous()}, folder / "features.safetensors")
+    save_file({"features": blank.contiguous()}, folder / "blank.safetensors")
+    write_json(folder / "images.json", images)
+
+
+def _pixels(path: Path, size: int) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except OSError as error:
+        raise ValueError(f"{path}: the image cannot be read ({error}); delete the data folder to make it anew") from error
+    if pixels.shape != (size, size, 3):
+        raise ValueError(f"{path}: expected {size} x {size} pixels, found {pixels.shape[1]} x {pixels.shape[0]}")
+    return pixels

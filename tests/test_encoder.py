@@ -1,0 +1,99 @@
+"""The nano CLIP: contrast against CLIP's own loss, the saved folder, and that training lowers the loss."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoTokenizer, CLIPModel
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.clip.modeling_clip import image_text_contrastive_loss
+
+from barnlib.encoder import contrast, draw_pictures, load_vision_model, normalise, text_tokenizer, train_clip
+from barnlib.parameters import EncoderRecipe
+
+RECIPE = EncoderRecipe(
+    pictures=12,
+    image_size=96,
+    patch_size=16,
+    hidden_size=32,
+    layers=2,
+    attention_heads=2,
+    text_layers=1,
+    projection_size=16,
+    epochs=8.0,
+    batch_images=12,
+    learning_rate=3e-3,
+    weight_decay=0.0,
+    seed=3,
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clip")
+    pixels, pictures = draw_pictures(RECIPE)
+    history = train_clip(RECIPE, pixels, pictures, folder)
+    return folder, history, pixels, pictures
+
+
+def test_contrast_equals_clips_loss_where_all_texts_differ():
+    left, right = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0))
+    scale = torch.tensor(7.0)
+    unit = [side / side.norm(dim=-1, keepdim=True) for side in (left, right)]
+    expected = image_text_contrastive_loss(scale * unit[0] @ unit[1].T)
+    torch.testing.assert_close(contrast(left, right, scale, torch.eye(6, dtype=torch.bool)), expected)
+
+
+def test_equal_texts_are_no_negatives():
+    left, right = torch.randn(2, 4, 8, generator=torch.Generator().manual_seed(0))
+    right[1] = right[0]
+    same = torch.eye(4, dtype=torch.bool)
+    same[0, 1] = same[1, 0] = True
+    alone = torch.eye(3, dtype=torch.bool)
+    keep = [0, 2, 3]
+    rows = contrast(left, right, torch.tensor(5.0), same)
+    assert torch.isfinite(rows)
+    assert rows < contrast(left, right, torch.tensor(5.0), torch.eye(4, dtype=torch.bool))
+    assert torch.isfinite(contrast(left[keep], right[keep], torch.tensor(5.0), alone))
+
+
+def test_training_lowers_both_losses_and_repeats(made, tmp_path):
+    folder, history, pixels, pictures = made
+    for loss in ("caption_loss", "phrase_loss"):
+        assert history[-1][loss] < history[0][loss] - 0.05
+    again = train_clip(RECIPE, pixels, pictures, tmp_path)
+    assert [row["phrase_loss"] for row in again] == [row["phrase_loss"] for row in history]
+
+
+def test_folder_is_an_ordinary_clip(made):
+    folder, _, pixels, _ = made
+    clip = CLIPModel.from_pretrained(folder, dtype=torch.float32).eval()
+    tokens = AutoTokenizer.from_pretrained(folder)(["a red circle"], return_tensors="pt")
+    assert tokens["input_ids"][0, 0] == 2 and tokens["input_ids"][0, -1] == 3
+    with torch.no_grad():
+        both = clip(**{k: tokens[k] for k in ("input_ids", "attention_mask")}, pixel_values=normalise(pixels[:1]))
+    assert both.logits_per_image.shape == (1, 1)
+    tower = load_vision_model(folder)
+    hidden = tower(normalise(pixels[:2]), output_hidden_states=True).hidden_states[-2]
+    reference = clip.vision_model(normalise(pixels[:2]), output_hidden_states=True).hidden_states[-2]
+    torch.testing.assert_close(hidden, reference)
+    assert not any(p.requires_grad for p in tower.parameters())
+
+
+def test_saved_processor_does_what_normalise_does(made):
+    folder, _, pixels, _ = made
+    processor = CLIPImageProcessorPil.from_pretrained(folder)
+    values = processor(Image.fromarray(pixels[0]), return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(values, normalise(pixels[:1]), atol=1e-6, rtol=0)
+
+
+def test_tokenizer_knows_every_word_and_keeps_the_end_apart_from_two():
+    tokenizer = text_tokenizer(["P arrival at -12 s, far north."])
+    ids = tokenizer("p arrival at -12 s")["input_ids"]
+    assert tokenizer.unk_token_id not in ids
+    assert tokenizer.eos_token_id != 2  # transformers pools such a text at its largest id instead
+
+
+def test_normalise_range():
+    ends = normalise(np.array([0, 255], np.uint8).reshape(1, 1, 2, 1).repeat(3, axis=3))
+    assert ends.min() == -1 and ends.max() == 1 and ends.shape == (1, 3, 1, 2)
