@@ -73,7 +73,9 @@ def verify(folder: Path) -> dict[str, str]:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise ValueError(f"{folder}: no {MANIFEST}; the folder is not complete, run the step that makes it again")
+        raise ValueError(
+            f"{folder}: no {MANIFEST}; the folder is not complete, run the step that makes it again"
+        )
     files: dict[str, str] = read_json(path)["files"]
     for name, expected in files.items():
         found = file_digest(folder / name) if (folder / name).is_file() else "no such file"

@@ -6,8 +6,8 @@ Out: an ordinary Hugging Face ``CLIPModel`` folder with tokenizer, image process
      :mod:`barnlib.features` turns into cached features.
 
 Two contrastive losses are added. The first is CLIP's, picture against dense caption (Radford et al. 2021, arXiv
-2103.00020, figure 3). The second sets each phrase against the patches that it names, as in GLIP (Li et al. 2022, arXiv
-2112.03857, section 3.1): what LLaVA reads is the patches, and the first loss alone leaves shape and place unreadable there.
+2103.00020, figure 3). The second sets each phrase against the patches that it names, as in GLIP (Li et al. 2022,
+arXiv 2112.03857, section 3.1), because what LLaVA reads is the patches.
 
 ``python -m barnlib.encoder clip`` makes the encoder again.
 """
@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import nn
 from torch.nn import functional as F
@@ -90,10 +89,14 @@ def new_clip(recipe: EncoderRecipe, tokenizer: PreTrainedTokenizerFast) -> CLIPM
         "num_hidden_layers": recipe.layers,
         "num_attention_heads": recipe.attention_heads,
     }
-    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=recipe.projection_size))
+    return CLIPModel(
+        CLIPConfig(text_config=text, vision_config=vision, projection_dim=recipe.projection_size)
+    )
 
 
-def contrast(left: torch.Tensor, right: torch.Tensor, scale: torch.Tensor, same: torch.Tensor) -> torch.Tensor:
+def contrast(
+    left: torch.Tensor, right: torch.Tensor, scale: torch.Tensor, same: torch.Tensor
+) -> torch.Tensor:
     """Symmetric InfoNCE of float[N, D] pairs; ``same`` (bool[N, N]) marks equal texts, which are no negatives."""
     logits = scale * F.normalize(left, dim=-1) @ F.normalize(right, dim=-1).T
     others = same & ~torch.eye(len(left), dtype=torch.bool)
@@ -107,10 +110,10 @@ class ContrastiveTrainer(nn.Module):
 
     def __init__(self, clip: CLIPModel) -> None:
         super().__init__()
-        width, projection = clip.config.vision_config.hidden_size, clip.config.projection_dim
+        width, projection = clip.visual_projection.in_features, clip.visual_projection.out_features
         self.clip = clip
         self.phrase_head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, projection))
-        self.phrase_text_head = nn.Linear(clip.config.text_config.hidden_size, projection)
+        self.phrase_text_head = nn.Linear(clip.text_projection.in_features, projection)
         self.phrase_scale = nn.Parameter(torch.tensor(2.6593))  # CLIP's own start, ln(1 / 0.07)
 
     def forward(
@@ -153,13 +156,17 @@ def train_clip(
     """
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
-    tokenizer = text_tokenizer([t for p in pictures for t in (p.caption, *(phrase.text for phrase in p.phrases))])
+    tokenizer = text_tokenizer(
+        [t for p in pictures for t in (p.caption, *(phrase.text for phrase in p.phrases))]
+    )
     trainer = ContrastiveTrainer(new_clip(recipe, tokenizer)).train()
     grid = recipe.image_size // recipe.patch_size
     weights = [np.stack([patch_weights(phrase.box, grid) for phrase in p.phrases]) for p in pictures]
     per_epoch = len(pictures) // recipe.batch_images
     steps = max(1, int(recipe.epochs * per_epoch))
-    optimizer = torch.optim.AdamW(trainer.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(
+        trainer.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, steps, pct_start=0.05)
     history, sums, start, order = [], np.zeros(2), time.monotonic(), np.array([], dtype=int)
     for step in tqdm(range(steps), desc="encoder", mininterval=10):
@@ -184,14 +191,16 @@ def train_clip(
         schedule.step()
         sums += [loss.item() for loss in losses]
         if not np.isfinite(sums).all():
-            raise ValueError(f"encoder: the loss is not finite at step {step}; lower learning_rate in params/encoders")
+            raise ValueError(
+                f"encoder: the loss is not finite at step {step}; lower learning_rate in params/encoders"
+            )
         if (step + 1) % per_epoch == 0 or step + 1 == steps:
             count = step % per_epoch + 1
             row = dict(zip(("caption_loss", "phrase_loss"), (sums / count).tolist(), strict=True))
             history.append({"epoch": (step + 1) / per_epoch, **row, "seconds": time.monotonic() - start})
             log.info("encoder %s", history[-1])
             sums[:] = 0
-    trainer.clip.to(torch.float16).save_pretrained(folder)
+    trainer.clip.half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     image_processor(recipe.image_size).save_pretrained(folder)
     return history
@@ -200,7 +209,9 @@ def train_clip(
 def image_processor(image_size: int) -> CLIPImageProcessorPil:
     """The Hugging Face processor that does what :func:`normalise` does, for pictures of any size."""
     size = {"height": image_size, "width": image_size}
-    return CLIPImageProcessorPil(size=size, crop_size=size, do_center_crop=False, image_mean=MEAN, image_std=STD)
+    return CLIPImageProcessorPil(
+        size=size, crop_size=size, do_center_crop=False, image_mean=MEAN, image_std=STD
+    )
 
 
 def draw_pictures(recipe: EncoderRecipe) -> tuple[np.ndarray, list[Picture]]:
@@ -226,7 +237,9 @@ def make_encoder(name: str) -> Path:
     encoder = load_encoder(name, "nano")
     recipe = encoder.recipe
     if recipe is None:
-        raise ValueError(f"params/encoders/{name}.yaml: no recipe at scale nano; expected one to make the encoder from")
+        raise ValueError(
+            f"params/encoders/{name}.yaml: no recipe at scale nano; expected one to make the encoder from"
+        )
 
     def build(folder: Path) -> None:
         pixels, pictures = draw_pictures(recipe)
@@ -244,7 +257,9 @@ def make_encoder(name: str) -> Path:
 
 
 def _tokens(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> dict:
-    encoded = tokenizer(list(texts), padding=True, truncation=True, max_length=TEXT_LENGTH, return_tensors="pt")
+    encoded = tokenizer(
+        list(texts), padding=True, truncation=True, max_length=TEXT_LENGTH, return_tensors="pt"
+    )
     return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
 
 
@@ -256,6 +271,8 @@ def _equal(ids: torch.Tensor) -> torch.Tensor:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("encoder", help="a name in params/encoders")
     print(make_encoder(parser.parse_args().encoder))

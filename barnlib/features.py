@@ -52,7 +52,9 @@ class Features:
         row = {image: number for number, image in enumerate(self.images)}
         missing = [image for image in images if image not in row]
         if missing:
-            raise ValueError(f"no features for image '{missing[0]}' ({len(missing)} missing); build the features anew")
+            raise ValueError(
+                f"no features for image '{missing[0]}' ({len(missing)} missing); build the features anew"
+            )
         return torch.tensor([row[image] for image in images], dtype=torch.int64)
 
 
@@ -65,7 +67,9 @@ def build_features(study: Study) -> Path:
         "encoder": encoder_digest(checkpoint),
         "layer": study.encoder.layer,
     }
-    return build_once(study.folder / "features", inputs, lambda folder: _build(study, data, checkpoint, folder))
+    return build_once(
+        study.folder / "features", inputs, lambda folder: _build(study, data, checkpoint, folder)
+    )
 
 
 def load(study: Study) -> Features:
@@ -88,7 +92,7 @@ def encoder_digest(checkpoint: Path | str) -> str:
 
 @torch.inference_mode()
 def patch_features(model: CLIPVisionModel, pixels: np.ndarray, layer: int) -> torch.Tensor:
-    """Features of uint8[B, H, W, 3] pixels: ``hidden_states[layer]`` without CLS, float32[B, T, D], as LLaVA takes them."""
+    """``hidden_states[layer]`` of uint8[B, H, W, 3] pixels without CLS, float32[B, T, D], as LLaVA takes them."""
     hidden = model(normalise(pixels), output_hidden_states=True).hidden_states[layer]
     return hidden[:, 1:]
 
@@ -117,7 +121,11 @@ def _pixels(path: Path, size: int) -> np.ndarray:
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"))
     except OSError as error:
-        raise ValueError(f"{path}: the image cannot be read ({error}); delete the data folder to make it anew") from error
+        raise ValueError(
+            f"{path}: the image cannot be read ({error}); delete the data folder to make it anew"
+        ) from error
     if pixels.shape != (size, size, 3):
-        raise ValueError(f"{path}: expected {size} x {size} pixels, found {pixels.shape[1]} x {pixels.shape[0]}")
+        raise ValueError(
+            f"{path}: expected {size} x {size} pixels, found {pixels.shape[1]} x {pixels.shape[0]}"
+        )
     return pixels

@@ -357,7 +357,11 @@ def _explain(path: Path, problem: Any, model: type[BaseModel]) -> str:
     if problem["type"] == "missing":
         return f"{path}: key '{key}' is missing"
     found = problem["input"]
-    hint = " (YAML reads 1e-4 as text; write 1.0e-4)" if isinstance(found, str) and "float" in problem["type"] else ""
+    hint = (
+        " (YAML reads 1e-4 as text; write 1.0e-4)"
+        if isinstance(found, str) and "float" in problem["type"]
+        else ""
+    )
     return f"{path}: key '{key}': {problem['msg']}; found {found!r}{hint}"
 
 

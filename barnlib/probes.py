@@ -19,7 +19,14 @@ from barnlib.data.records import Picture
 from barnlib.geometry import patch_weights
 
 ATTRIBUTES = ("colour", "shape", "size", "texture", "position")
-NUMBERS = {"latitude_deg": "°", "longitude_deg": "°", "p_time_s": "s", "s_time_s": "s", "magnitude": "", "depth_km": "km"}
+NUMBERS = {
+    "latitude_deg": "°",
+    "longitude_deg": "°",
+    "p_time_s": "s",
+    "s_time_s": "s",
+    "magnitude": "",
+    "depth_km": "km",
+}
 PENALTIES = np.logspace(0, 6, 13)
 
 
@@ -81,7 +88,9 @@ def _attribute(name: str, seen: tuple, unseen: tuple) -> dict:
 def _number(name: str, unit: str, seen: tuple, unseen: tuple) -> dict:
     (x, facts), (x_test, facts_test) = seen, unseen
     y, y_test = (np.array([fact[name] for fact in side], float) for side in (facts, facts_test))
-    if name == "longitude_deg":  # the map runs from 30 W eastwards, so that its edge is where the longitude jumps
+    if (
+        name == "longitude_deg"
+    ):  # the map runs from 30 W eastwards, so that its edge is where the longitude jumps
         y, y_test = (y + 30) % 360, (y_test + 30) % 360
     model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES)).fit(x, y)
     error = y_test - model.predict(x_test)

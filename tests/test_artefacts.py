@@ -54,7 +54,9 @@ def test_damaged_file_is_named_with_the_way_out(tmp_path, damage):
         file.write_text("hullo")
     else:
         file.unlink()
-    with pytest.raises(ValueError, match=r"part/file\.txt: expected SHA-256 2cf24dba5fb0.*delete .*a and run"):
+    with pytest.raises(
+        ValueError, match=r"part/file\.txt: expected SHA-256 2cf24dba5fb0.*delete .*a and run"
+    ):
         build_once(folder, {}, counting()[0])
 
 
@@ -75,7 +77,10 @@ def test_second_writer_is_refused_until_the_first_ends(tmp_path):
     process = context.Process(target=_hold, args=(tmp_path / "run", ready, done))
     process.start()
     assert ready.wait(20)
-    with pytest.raises(RuntimeError, match=r"run is being written by another process"), single_writer(tmp_path / "run"):
+    with (
+        pytest.raises(RuntimeError, match=r"run is being written by another process"),
+        single_writer(tmp_path / "run"),
+    ):
         pass
     process.kill()  # the lock must end with its process, however it ends
     process.join()

@@ -58,7 +58,7 @@ def test_equal_texts_are_no_negatives():
 
 
 def test_training_lowers_both_losses_and_repeats(made, tmp_path):
-    folder, history, pixels, pictures = made
+    _, history, pixels, pictures = made
     for loss in ("caption_loss", "phrase_loss"):
         assert history[-1][loss] < history[0][loss] - 0.05
     again = train_clip(RECIPE, pixels, pictures, tmp_path)
@@ -71,7 +71,9 @@ def test_folder_is_an_ordinary_clip(made):
     tokens = AutoTokenizer.from_pretrained(folder)(["a red circle"], return_tensors="pt")
     assert tokens["input_ids"][0, 0] == 2 and tokens["input_ids"][0, -1] == 3
     with torch.no_grad():
-        both = clip(**{k: tokens[k] for k in ("input_ids", "attention_mask")}, pixel_values=normalise(pixels[:1]))
+        both = clip(
+            **{k: tokens[k] for k in ("input_ids", "attention_mask")}, pixel_values=normalise(pixels[:1])
+        )
     assert both.logits_per_image.shape == (1, 1)
     tower = load_vision_model(folder)
     hidden = tower(normalise(pixels[:2]), output_hidden_states=True).hidden_states[-2]

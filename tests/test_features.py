@@ -20,7 +20,9 @@ def study(tmp_path_factory):
     train_clip(recipe, *draw_pictures(recipe), root / "encoder")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BARNLIB_RUNS", str(root / "runs"))
-        encoder = parameters.load_encoder("clip", "nano").model_copy(update={"checkpoint": str(root / "encoder")})
+        encoder = parameters.load_encoder("clip", "nano").model_copy(
+            update={"checkpoint": str(root / "encoder")}
+        )
         patch.setattr(features, "load_encoder", lambda name, scale: encoder)
         yield load_study("smoke")
 
@@ -35,7 +37,9 @@ def test_rows_are_the_encoders_patches(study):
     found = cached.values[cached.rows([picture.image for picture in chosen])]
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     grey = np.full((1, 96, 96, 3), 128, np.uint8)
-    torch.testing.assert_close(cached.blank, features.patch_features(tower, grey, -2)[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        cached.blank, features.patch_features(tower, grey, -2)[0], atol=1e-5, rtol=1e-5
+    )
 
 
 def test_image_without_features_is_refused(study):
@@ -46,5 +50,7 @@ def test_image_without_features_is_refused(study):
 def test_wrong_image_size_is_refused(study, monkeypatch, tmp_path):
     monkeypatch.setenv("BARNLIB_RUNS", str(tmp_path))
     small = study.model_copy(update={"data": study.data.model_copy(update={"image_size": 64})})
-    with pytest.raises(ValueError, match=r"smoke\.yaml: key 'data\.image_size': the encoder 'clip' takes 96 pixels, found 64"):
+    with pytest.raises(
+        ValueError, match=r"smoke\.yaml: key 'data\.image_size': the encoder 'clip' takes 96 pixels, found 64"
+    ):
         features.build_features(small)

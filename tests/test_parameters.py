@@ -57,12 +57,21 @@ def test_colours_are_different():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"finetune__learning_rat": 0.1}, r"nano\.yaml: unknown key 'finetune\.learning_rat'; did you mean 'learning_rate'"),
-        ({"finetune__learning_rate": "1e-4"}, r"finetune\.learning_rate.*found '1e-4' \(YAML reads 1e-4 as text"),
+        (
+            {"finetune__learning_rat": 0.1},
+            r"nano\.yaml: unknown key 'finetune\.learning_rat'; did you mean 'learning_rate'",
+        ),
+        (
+            {"finetune__learning_rate": "1e-4"},
+            r"finetune\.learning_rate.*found '1e-4' \(YAML reads 1e-4 as text",
+        ),
         ({"finetune__learning_rate": -1.0}, r"finetune\.learning_rate.*greater than 0; found -1\.0"),
         ({"data__seed": True}, r"data\.seed.*valid integer; found True"),
         ({"seeds": []}, r"nano\.yaml: key 'seeds'"),
-        ({"backbones": ["llama3", "llama33"]}, r"no backbone 'llama33' in .*there are llama1.*did you mean 'llama3'"),
+        (
+            {"backbones": ["llama3", "llama33"]},
+            r"no backbone 'llama33' in .*there are llama1.*did you mean 'llama3'",
+        ),
         ({"encoder__name": "clop"}, r"no encoder 'clop' in .*did you mean 'clip'"),
         ({"name": "other"}, r"key 'name' is 'other', expected 'nano'"),
         ({"scale": "tiny"}, r"key 'scale'.*found 'tiny'"),

@@ -11,7 +11,10 @@ COLOURS = ["red", "green", "blue", "yellow", "purple", "black"]
 
 @pytest.fixture(scope="module")
 def pictures():
-    return [picture(("scene", "card")[n % 2], generator("probe", n), 96, f"{n}.png", held_out=False)[1] for n in range(160)]
+    return [
+        picture(("scene", "card")[n % 2], generator("probe", n), 96, f"{n}.png", held_out=False)[1]
+        for n in range(160)
+    ]
 
 
 def planted(pictures, rng, signal):

@@ -19,7 +19,9 @@ from barnlib.data.records import (
 )
 
 ITEM = Item("a-1", "images/train/a.png", "vqa_scene", "count", "easy", "How many?", "2", ("1", "2"), {"n": 2})
-PICTURE = Picture("images/train/a.png", "scene", "a red circle.", (Phrase("red circle", (0.1, 0.2, 0.5, 1.0)),), {"k": 1})
+PICTURE = Picture(
+    "images/train/a.png", "scene", "a red circle.", (Phrase("red circle", (0.1, 0.2, 0.5, 1.0)),), {"k": 1}
+)
 TEXT = st.text(min_size=1).filter(lambda text: text.strip() and "<image>" not in text)
 
 
@@ -57,10 +59,21 @@ def test_any_text_round_trips(tmp_path_factory, question, answer):
         ({"image": "/etc/passwd.png"}, r"key 'image': expected a path inside the data folder"),
         ({"facts": [1]}, r"key 'facts': expected an object, found \[1\]"),
         ({"choices": ["1", "3"]}, r"key 'choices': the answer '2' is not among"),
-        ({"conversations": [{"from": "human", "value": "<image>\nq"}]}, r"expected one human and one gpt turn"),
-        ({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "2"}]}, r"must start with its only"),
         (
-            {"conversations": [{"from": "human", "value": "<image>\n<image>\nq"}, {"from": "gpt", "value": "2"}]},
+            {"conversations": [{"from": "human", "value": "<image>\nq"}]},
+            r"expected one human and one gpt turn",
+        ),
+        (
+            {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "2"}]},
+            r"must start with its only",
+        ),
+        (
+            {
+                "conversations": [
+                    {"from": "human", "value": "<image>\n<image>\nq"},
+                    {"from": "gpt", "value": "2"},
+                ]
+            },
             r"must start with its only",
         ),
     ],

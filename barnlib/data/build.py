@@ -1,8 +1,9 @@
 """The study's data: images, LLaVA-format items with facts, and captioned pictures, in four splits.
 
 In:  a :class:`~barnlib.parameters.Study`.
-Out: ``runs/STUDY/data`` with ``images/SPLIT/*.png``, ``SPLIT.json`` (items), ``SPLIT.pictures.json`` and ``card.json``,
-     which features, training and evaluation read. Every split has its own random stream and shares no image with another.
+Out: ``runs/STUDY/data`` with ``images/SPLIT/*.png``, ``SPLIT.json`` (items), ``SPLIT.pictures.json`` and
+     ``card.json``, which features, training and evaluation read. Every split has its own random stream and shares
+     no image with another.
 """
 
 from collections import Counter
@@ -79,7 +80,9 @@ def _build(study: Study, folder: Path) -> None:
                     made, asked = _one(study, folder, split, kind, number)
                     other = digests.setdefault(file_digest(folder / made.image), made.image)
                     if other != made.image:
-                        raise ValueError(f"{made.image} and {other} are the same image; choose another data seed")
+                        raise ValueError(
+                            f"{made.image} and {other} are the same image; choose another data seed"
+                        )
                     pictures.append(made)
                     items += asked
                     progress.update()

@@ -5,12 +5,12 @@ the one that was drawn. Next: `questions` puts it into words.
 
 The answer is drawn before the question wherever a scene leaves a choice, and an answer that few scenes allow
 is drawn as much more often (`WEIGHTS`), so that the wording alone says little about the answer. A held-out
-pair of colour and shape is named only where the scene shows one: else training would teach that "green
-circle" means "no".
+pair of colour and shape is named only where the scene shows one, and then as often where it is present as where
+it is not: else training would teach that "green circle" means "no".
 """
 
 from collections.abc import Callable, Sequence
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 from typing import TypeVar
 
 import numpy as np
@@ -63,11 +63,6 @@ def _values(scene: Scene, name: str) -> list[str]:
     return [getattr(thing, name) for thing in scene.things]
 
 
-def _may_name(scene: Scene, colour: str, shape: str) -> bool:
-    """A held-out pair is named only on a scene that shows one."""
-    return (colour, shape) not in HELD_OUT or any((t.colour, t.shape) in HELD_OUT for t in scene.things)
-
-
 _DESCRIPTIONS = tuple(names for length in (1, 2) for names in combinations(ATTRIBUTES, length))
 
 
@@ -118,7 +113,11 @@ def _existence(scene: Scene, rng: np.random.Generator) -> Facts | None:
     kind = _draw(rng, {"colour": 0.3, "shape": 0.3, "colour and shape": 0.4})
     every: list[Facts]
     if kind == "colour and shape":
-        every = [{"colour": a, "shape": b} for a in COLOURS for b in SHAPES if _may_name(scene, a, b)]
+        thing = _one_of(rng, scene.things)
+        unseen = (thing.colour, thing.shape) in HELD_OUT
+        every = [
+            {"colour": a, "shape": b} for a, b in product(COLOURS, SHAPES) if ((a, b) in HELD_OUT) == unseen
+        ]
     else:
         every = [{kind: value} for value in ATTRIBUTES[kind]]
     options: dict[str, list[Facts]] = {}

@@ -27,7 +27,9 @@ def generator(purpose: str, *labels: int | str) -> np.random.Generator:
     return np.random.default_rng(int(digest([purpose, *labels])[:32], 16))
 
 
-def picture(kind: str, rng: np.random.Generator, image_size: int, path: str, *, held_out: bool) -> tuple[Image, Picture]:
+def picture(
+    kind: str, rng: np.random.Generator, image_size: int, path: str, *, held_out: bool
+) -> tuple[Image, Picture]:
     """Draw one picture.
 
     Args:
@@ -49,7 +51,10 @@ def picture(kind: str, rng: np.random.Generator, image_size: int, path: str, *, 
         earthquake = _untold(earthquakes.sample_earthquake, rng, held_out)
         traces = seismograms.synthesise(earthquake, rng, seismograms.SAMPLING_RATE_HZ)
         image = cards.draw_card(earthquake, traces, seismograms.SAMPLING_RATE_HZ, image_size)
-        caption, phrases = descriptions.card_caption(earthquake, rng), cards.card_phrases(earthquake)
+        caption, phrases = (
+            descriptions.card_caption(earthquake, rng),
+            cards.card_phrases(earthquake, image_size),
+        )
         facts = earthquakes.earthquake_facts(earthquake)
     else:
         raise ValueError(f"no kind of picture '{kind}'; expected one of {', '.join(KINDS)}")

@@ -3,8 +3,9 @@
 In:  what :mod:`barnlib.data.build` made, or a file that somebody else wrote.
 Out: :class:`Item` and :class:`Picture`, validated on reading, which training, evaluation and analyses use.
 
-An item is one question on one image. On disk it is a LLaVA record (Liu et al. 2023, arXiv 2304.08485): ``id``, ``image`` and two
-``conversations`` turns, the first of which starts with ``<image>``; beside them stand the machine-readable keys.
+An item is one question on one image. On disk it is a LLaVA record (Liu et al. 2023, arXiv 2304.08485): ``id``,
+``image`` and two ``conversations`` turns, the first of which starts with ``<image>``; beside them stand the
+machine-readable keys.
 """
 
 import json
@@ -93,12 +94,16 @@ def require_images(folder: Path, images: Iterable[str]) -> None:
     for image in sorted(set(images)):
         path = folder / image
         if not path.is_file():
-            raise ValueError(f"{path}: the image does not exist; expected a PNG file named by the record's 'image'")
+            raise ValueError(
+                f"{path}: the image does not exist; expected a PNG file named by the record's 'image'"
+            )
         try:
             with Image.open(path) as picture:
                 picture.load()
         except OSError as error:
-            raise ValueError(f"{path}: the image cannot be read ({error}); delete the data folder to make it anew") from error
+            raise ValueError(
+                f"{path}: the image cannot be read ({error}); delete the data folder to make it anew"
+            ) from error
 
 
 def _write(path: Path, records: Sequence[dict]) -> None:
@@ -150,7 +155,9 @@ def _item_from_record(record: dict) -> Item:
         raise ValueError(f"key 'conversations': expected one human and one gpt turn, found {turns!r}")
     human, gpt = (_text(turn, "value") for turn in turns)
     if not human.startswith(IMAGE_MARK) or human.count("<image>") != 1:
-        raise ValueError(f"key 'conversations': the human turn must start with its only '<image>', found {human!r}")
+        raise ValueError(
+            f"key 'conversations': the human turn must start with its only '<image>', found {human!r}"
+        )
     if "<image>" in gpt:
         raise ValueError(f"key 'conversations': '<image>' in the answer {gpt!r}")
     choices = tuple(record["choices"])
@@ -174,7 +181,9 @@ def _picture_from_record(record: dict) -> Picture:
     for phrase in record["phrases"]:
         box = tuple(float(edge) for edge in phrase["box"])
         if len(box) != 4 or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
-            raise ValueError(f"key 'phrases': expected 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1, found box {box}")
+            raise ValueError(
+                f"key 'phrases': expected 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1, found box {box}"
+            )
         phrases.append(Phrase(_text(phrase, "text"), (box[0], box[1], box[2], box[3])))
     return Picture(
         image=_image(record),

@@ -76,14 +76,13 @@ def synthesise(
         2 * samples, real=True
     )  # twice, or what arrives late would wrap round to the start
     frequencies = rfftfreq(length, 1.0 / sampling_rate_hz)
-    vertical, radial, transverse = np.add(
-        _body_waves(earthquake, rng, frequencies, length, sampling_rate_hz),
-        _surface_waves(earthquake, rng, frequencies) * sampling_rate_hz,
-    )
+    body = irfft(_body_waves(earthquake, rng, frequencies, length, sampling_rate_hz), length)[:, :samples]
+    surface = irfft(_surface_waves(earthquake, rng, frequencies) * sampling_rate_hz, length)[:, :samples]
+    vertical, radial, transverse = body + surface * _after_fastest(earthquake, samples, sampling_rate_hz)
     angle = np.radians(earthquake.back_azimuth_deg)
     north = -np.cos(angle) * radial + np.sin(angle) * transverse
     east = -np.sin(angle) * radial - np.cos(angle) * transverse
-    signal = irfft(np.stack([vertical, north, east]), length)[:, :samples]
+    signal = np.stack([vertical, north, east])
     return (signal + _noise(earthquake, signal, rng, sampling_rate_hz)).astype(np.float32)
 
 
@@ -186,6 +185,15 @@ def _surface_waves(earthquake: Earthquake, rng: np.random.Generator, frequencies
         spectra[row, used] = strength * level * in_time * np.exp(1j * turn)
     spectra[1] = 0.7j * spectra[0]  # the ellipse of Rayleigh waves
     return spectra
+
+
+def _after_fastest(earthquake: Earthquake, samples: int, rate: float) -> np.ndarray:
+    """0 until 20 s before the fastest surface wave, 1 from its arrival on, float64[samples].
+
+    A sum of dispersed sines is never quite silent beforehand, and on a logarithmic scale that would show.
+    """
+    fastest_s = np.radians(earthquake.distance_deg) * EARTH_RADIUS_M / 1000.0 / LOVE_KM_S.max()
+    return 0.5 - 0.5 * np.cos(np.pi * np.clip((np.arange(samples) / rate - fastest_s) / 20.0 + 1.0, 0.0, 1.0))
 
 
 @lru_cache(maxsize=8)

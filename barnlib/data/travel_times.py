@@ -57,7 +57,7 @@ def travel_times() -> TravelTimes:
 
     TauP traces rays of each phase in a model that is split at the source depth; a phase's time at a
     distance is the least over all its branches (Crotwell et al. 1999). Agrees with TauP's own arrivals to
-    0.3 s (see the tests).
+    0.01 s in the median and 0.5 s at worst, near 20 degrees.
     """
     depths_km = np.concatenate([np.arange(0, 70, 10), np.arange(70, 701, 30)]).astype(float)
     distances_deg = np.linspace(5.0, 95.0, 361)

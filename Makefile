@@ -1,0 +1,50 @@
+# make study [STUDY=nano]   the whole study and its book        make test    lint, types, every test
+# make smoke                the same in minutes, for CI          make lint    ruff and mypy only
+# make checkpoints          remake the shipped encoder and backbones (hours)
+# make clean                delete everything produced, not the environment
+
+STUDY ?= nano
+PYTHON ?= python3
+CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+RUNS := $(or $(BARNLIB_RUNS),runs)
+GPUS := $(shell nvidia-smi -L 2>/dev/null | grep -c ^GPU)
+# PyPI's torch for Linux carries gigabytes of CUDA; without a GPU the CPU build is taken from PyTorch's own index.
+TORCH_INDEX ?= $(if $(filter 0,$(GPUS)),--extra-index-url https://download.pytorch.org/whl/cpu)
+
+BIN := .venv/bin
+INSTALLED := .venv/installed
+# Two processes of one thread are faster than one of two threads, and the same numbers come out.
+export OMP_NUM_THREADS ?= 1
+export PYTHONWARNINGS ?= ignore:IProgress not found
+
+.DEFAULT_GOAL := study
+.PHONY: study smoke test lint checkpoints clean
+
+study: $(INSTALLED)
+	@$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet rules reason host $(if $(filter-out 0,$(GPUS)),--resources gpu=$(GPUS)) --config study=$(STUDY)
+	@echo "The book: $(abspath $(RUNS))/$(STUDY)/book/_build/html/index.html"
+
+smoke:
+	@$(MAKE) --no-print-directory study STUDY=smoke
+
+test: lint
+	$(BIN)/pytest -n $(CORES) --dist loadfile
+
+lint: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+checkpoints: $(INSTALLED)
+	$(foreach encoder,$(basename $(notdir $(wildcard params/encoders/*.yaml))),$(BIN)/python -m barnlib.encoder $(encoder) &&) true
+	$(foreach backbone,$(basename $(notdir $(wildcard params/backbones/*.yaml))),$(BIN)/python -m barnlib.pretrain $(backbone) &&) true
+
+clean:
+	rm -rf runs .snakemake book/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"Python 3.11 or later is needed, $(PYTHON) is {v.major}.{v.minor}: make PYTHON=python3.11 ...")'
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --no-deps --retries 1 $(TORCH_INDEX) "$$(sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)"
+	$(BIN)/pip install --quiet --editable '.[test]'
+	@touch $@

@@ -1,0 +1,258 @@
+# The study as a graph: data -> features -> train and evaluate each backbone and seed -> ledger, results -> book.
+#
+# Every job runs one notebook with papermill; the notebook calls barnlib, which writes the artefact. The executed
+# notebook is the job's log, which outlives a failure; a job that succeeds copies it to notebooks/ for the book.
+#
+# What makes a job stale is content, given as `params`: its part of the study file, its backbone, the code cells of its
+# notebook, and those modules of barnlib that its entry point imports. Time stamps of sources play no part.
+#
+# Run it with `make study STUDY=nano`, or `snakemake --cores 2 --rerun-incomplete --config study=nano`.
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, workflow.basedir)
+
+import nbformat
+
+from barnlib.artefacts import file_digest
+from barnlib.ledger import sources, text_digest
+from barnlib.parameters import ROOT, checkpoint_path, digest, load_backbone, load_encoder, load_study
+
+study = load_study(config.get("study", "nano"))
+RUNS = os.path.relpath(study.folder)
+NOTEBOOKS = f"{RUNS}/notebooks"
+LOGS = f"{RUNS}/logs"
+PAGES = ("data", "encoder", "backbones", "recorded", "ledger", "results")
+PAPERMILL = f"{sys.executable} -m papermill --log-output --log-level WARNING --no-progress-bar --kernel python3"
+# A kernel warns at each start that others on the network could listen; it talks over the loopback interface.
+QUIETLY = "2> >(grep --line-buffered -v 'without encryption' >&2)"
+
+
+def code(*modules):
+    """Digest of the modules of barnlib that these entry points reach by their imports."""
+    files = {file for module in modules for file in sources(ROOT / "barnlib" / f"{module}.py")}
+    return text_digest([text for file in sorted(files) for text in (file.name, file.read_text())])
+
+
+def cells(notebook, kinds=("code",)):
+    """Digest of a notebook's cells: neither its metadata nor, where only code counts, its prose."""
+    read = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4)
+    return text_digest([cell.source for cell in read.cells if cell.cell_type in kinds])
+
+
+def page(notebook):
+    """Digest of a cheap notebook's whole text, so that a change of prose reaches the book."""
+    return cells(notebook, ("code", "markdown"))
+
+
+def weights(checkpoint):
+    """What identifies a checkpoint: the manifest of a folder made here, names and sizes of another, or the hub id."""
+    folder = checkpoint_path(checkpoint)
+    if isinstance(folder, str):
+        return folder
+    manifest = folder / "manifest.json"
+    if manifest.exists():
+        return file_digest(manifest)
+    return [[str(path.relative_to(folder)), path.stat().st_size] for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+def encoder():
+    chosen = load_encoder(study.encoder.name, study.scale)
+    return digest([study.encoder.model_dump(mode="json"), weights(chosen.checkpoint)])
+
+
+def backbone(name):
+    chosen = load_backbone(name, study.scale)
+    return digest([chosen.model_dump(mode="json", exclude={"title", "colour"}), weights(chosen.checkpoint)])
+
+
+def names():
+    """What charts and pages show of the backbones."""
+    chosen = [load_backbone(name, study.scale) for name in study.backbones]
+    return digest([[one.name, one.title, one.colour] for one in chosen])
+
+
+def protocol(*parts):
+    """Digest of those parts of the study file that a job depends on."""
+    return digest(study.model_dump(mode="json", include=set(parts)))
+
+
+def prose():
+    """The book's own files, by content."""
+    files = [path for path in sorted((ROOT / "book").rglob("*")) if path.is_file() and "_build" not in path.parts]
+    return digest([[str(path.relative_to(ROOT)), file_digest(path)] for path in files])
+
+
+def of_every_run(pattern):
+    return expand(pattern, backbone=study.backbones, seed=study.seeds)
+
+
+wildcard_constraints:
+    seed=r"\d+",
+
+
+localrules:
+    all,
+
+
+rule all:
+    input:
+        f"{RUNS}/book/_build/html/index.html",
+
+
+rule data:
+    output:
+        manifest=f"{RUNS}/data/manifest.json",
+        notebook=f"{NOTEBOOKS}/data.ipynb",
+    log:
+        f"{LOGS}/data.ipynb",
+    params:
+        protocol=protocol("data"),
+        code=code("data/build"),
+        cells=cells("data"),
+    resources:
+        mem_mb=1500,
+    shell:
+        "{PAPERMILL} notebooks/data.ipynb {log} -r study {study.name} {QUIETLY} && cp {log} {output.notebook}"
+
+
+rule encoder:
+    input:
+        rules.data.output.manifest,
+    output:
+        manifest=f"{RUNS}/features/manifest.json",
+        notebook=f"{NOTEBOOKS}/encoder.ipynb",
+    log:
+        f"{LOGS}/encoder.ipynb",
+    params:
+        encoder=encoder(),
+        code=code("features", "probes"),
+        cells=cells("encoder"),
+    resources:
+        mem_mb=2000,
+        gpu=1,
+    shell:
+        "{PAPERMILL} notebooks/encoder.ipynb {log} -r study {study.name} {QUIETLY} && cp {log} {output.notebook}"
+
+
+rule backbones:
+    input:
+        rules.data.output.manifest,
+    output:
+        notebook=f"{NOTEBOOKS}/backbones.ipynb",
+    log:
+        f"{LOGS}/backbones.ipynb",
+    params:
+        backbones=[backbone(name) for name in study.backbones],
+        code=code("prompts"),
+        page=page("backbones"),
+    resources:
+        mem_mb=1500,
+    shell:
+        "{PAPERMILL} notebooks/backbones.ipynb {log} -r study {study.name} {QUIETLY} && cp {log} {output.notebook}"
+
+
+rule recorded:
+    output:
+        notebook=f"{NOTEBOOKS}/recorded.ipynb",
+    log:
+        f"{LOGS}/recorded.ipynb",
+    params:
+        code=code("data/recorded"),
+        page=page("recorded"),
+    shell:
+        "{PAPERMILL} notebooks/recorded.ipynb {log} -r study {study.name} {QUIETLY} && cp {log} {output.notebook}"
+
+
+rule train:
+    input:
+        rules.data.output.manifest,
+        rules.encoder.output.manifest,
+    output:
+        manifest=f"{RUNS}/train/{{backbone}}-seed{{seed}}/manifest.json",
+        notebook=f"{NOTEBOOKS}/train-{{backbone}}-seed{{seed}}.ipynb",
+    log:
+        f"{LOGS}/train-{{backbone}}-seed{{seed}}.ipynb",
+    params:
+        protocol=protocol("prompt", "align", "finetune", "monitor"),
+        backbone=lambda wildcards: backbone(wildcards.backbone),
+        code=code("finetune"),
+        cells=cells("train"),
+    resources:
+        mem_mb=2500,
+        gpu=1,
+    shell:
+        "{PAPERMILL} notebooks/train.ipynb {log} -r study {study.name} -r backbone {wildcards.backbone}"
+        " -p seed {wildcards.seed} {QUIETLY} && cp {log} {output.notebook}"
+
+
+rule evaluate:
+    input:
+        f"{RUNS}/train/{{backbone}}-seed{{seed}}/manifest.json",
+    output:
+        manifest=f"{RUNS}/evaluate/{{backbone}}-seed{{seed}}/manifest.json",
+        notebook=f"{NOTEBOOKS}/evaluate-{{backbone}}-seed{{seed}}.ipynb",
+    log:
+        f"{LOGS}/evaluate-{{backbone}}-seed{{seed}}.ipynb",
+    params:
+        protocol=digest(study.evaluation.model_dump(mode="json", exclude={"bootstrap"})),
+        code=code("predict"),
+        cells=cells("evaluate"),
+    resources:
+        mem_mb=2500,
+        gpu=1,
+    shell:
+        "{PAPERMILL} notebooks/evaluate.ipynb {log} -r study {study.name} -r backbone {wildcards.backbone}"
+        " -p seed {wildcards.seed} {QUIETLY} && cp {log} {output.notebook}"
+
+
+rule ledger:
+    input:
+        of_every_run(rules.train.output.manifest),
+    output:
+        notebook=f"{NOTEBOOKS}/ledger.ipynb",
+    log:
+        f"{LOGS}/ledger.ipynb",
+    params:
+        code=code("ledger"),
+        page=page("ledger"),
+    shell:
+        "{PAPERMILL} notebooks/ledger.ipynb {log} -r study {study.name} {QUIETLY} && cp {log} {output.notebook}"
+
+
+rule results:
+    input:
+        of_every_run(rules.train.output.manifest),
+        of_every_run(rules.evaluate.output.manifest),
+    output:
+        notebook=f"{NOTEBOOKS}/results.ipynb",
+    log:
+        f"{LOGS}/results.ipynb",
+    params:
+        protocol=protocol("evaluation"),
+        code=code("metrics", "instances", "baselines", "charts"),
+        names=names(),
+        page=page("results"),
+    resources:
+        mem_mb=2000,
+    shell:
+        "{PAPERMILL} notebooks/results.ipynb {log} -r study {study.name} {QUIETLY} && cp {log} {output.notebook}"
+
+
+rule book:
+    input:
+        expand(f"{NOTEBOOKS}/{{page}}.ipynb", page=PAGES),
+        of_every_run(rules.train.output.notebook),
+        of_every_run(rules.evaluate.output.notebook),
+    output:
+        f"{RUNS}/book/_build/html/index.html",
+    params:
+        names=names(),
+        prose=prose(),
+        code=code("book", "vega", "offline"),
+    resources:
+        mem_mb=1500,
+    shell:
+        "{sys.executable} -m barnlib.book {study.name}"

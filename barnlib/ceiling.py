@@ -1,0 +1,72 @@
+"""The perception ceiling: what a linear probe reads from the frozen encoder, beside an untrained one and chance.
+
+In:  a study; its data and features are built where needed.
+Out: one row per property and kind of features, for the encoder's notebook.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from transformers import CLIPVisionModel
+
+from barnlib import features
+from barnlib.data.build import build_data
+from barnlib.data.records import Picture, read_pictures
+from barnlib.encoder import load_vision_model
+from barnlib.parameters import Study, checkpoint_path, load_encoder
+from barnlib.probes import probe
+
+BATCH = 64
+
+
+def perception_ceiling(study: Study, *, pictures: int) -> pd.DataFrame:
+    """Probe the study's encoder and one of the same shape with random weights.
+
+    Args:
+        study: whose training pictures fit the probes, and whose validation pictures score them.
+        pictures: how many training pictures of each kind to fit on; fewer take less time.
+
+    Returns:
+        The columns of :func:`barnlib.probes.probe` and ``kind``: "trained encoder", "random encoder" or "chance".
+    """
+    folder = build_data(study)
+    train = _some(read_pictures(folder / "train.pictures.json"), pictures)
+    validation = read_pictures(folder / "validation.pictures.json")
+    model = load_vision_model(checkpoint_path(load_encoder(study.encoder.name, study.scale).checkpoint))
+    tables = []
+    for kind, encoder in (("trained encoder", model), ("random encoder", untrained(model, study.data.seed))):
+        seen, unseen = (
+            patches(encoder, folder, [picture.image for picture in side], study.encoder.layer)
+            for side in (train, validation)
+        )
+        tables.append(probe(seen, train, unseen, validation).assign(kind=kind))
+    chance = tables[0].assign(kind="chance", value=tables[0]["chance"], error=np.nan)
+    return pd.concat([*tables, chance], ignore_index=True)
+
+
+def untrained(model: CLIPVisionModel, seed: int) -> CLIPVisionModel:
+    """An encoder of the same shape whose weights are drawn anew from a seed; the global generator is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return CLIPVisionModel(model.config).eval().requires_grad_(False)
+
+
+def patches(model: CLIPVisionModel, folder: Path, images: Sequence[str], layer: int) -> np.ndarray:
+    """Patch features of images on disk: float32[N, T, D]."""
+    parts = []
+    for start in range(0, len(images), BATCH):
+        pixels = [
+            np.asarray(Image.open(folder / image).convert("RGB")) for image in images[start : start + BATCH]
+        ]
+        parts.append(features.patch_features(model, np.stack(pixels), layer).numpy())
+    return np.concatenate(parts)
+
+
+def _some(pictures: Sequence[Picture], count: int) -> list[Picture]:
+    """The first pictures of each kind."""
+    kinds = dict.fromkeys(picture.kind for picture in pictures)
+    return [p for kind in kinds for p in [p for p in pictures if p.kind == kind][:count]]

@@ -1,0 +1,47 @@
+"""The ``papermill`` command of this project's environment: papermill's own, with a default for the output path.
+
+In:  the arguments of papermill's command line. Out: the same run, with an output path where none was given.
+
+``papermill NOTEBOOK -p backbone llama3`` without an output path is refused by papermill on a terminal, and reads the
+notebook from standard input where that is a pipe. Here it runs the notebook that was named; the executed copy goes to
+``runs/notebooks`` on a terminal, and to standard output elsewhere, as papermill does. With an output path, or for
+anything else, nothing changes.
+"""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from papermill.cli import papermill
+
+from barnlib.parameters import runs_root
+
+
+def main() -> None:
+    """Entry point of the ``papermill`` command."""
+    arguments = sys.argv[1:]
+    papermill.main(arguments + output_path(arguments, terminal=sys.stdout.isatty()), prog_name="papermill")
+
+
+def output_path(arguments: Sequence[str], *, terminal: bool) -> list[str]:
+    """The argument to add: none where an output path was given or no notebook was named.
+
+    Args:
+        arguments: papermill's arguments, without the program's name.
+        terminal: whether somebody watches, so that the notebook's text would be in the way.
+    """
+    if not any(argument.endswith(".ipynb") for argument in arguments):
+        return []
+    given = papermill.make_context("papermill", list(arguments), resilient_parsing=True).params
+    notebook = Path(given["notebook_path"] or "")
+    if given["output_path"] or given["help_notebook"] or not notebook.is_file():
+        return []
+    if not terminal:
+        return ["-"]
+    values = [
+        re.sub(r"[^\w.-]", "_", str(value)) for _, value in (*given["parameters"], *given["parameters_raw"])
+    ]
+    folder = runs_root() / "notebooks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return [str(folder / f"{'-'.join([notebook.stem, *values])}.ipynb")]

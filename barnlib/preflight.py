@@ -1,0 +1,394 @@
+"""Preflight of one backbone: five checks that must hold before anything is trained.
+
+In:  the prompter, the composed model with LoRA, the bare language model, every training item, the groups that the
+     trainer will pack, and the cached features.
+Out: a report for the ledger. A violation raises :class:`PreflightError`, which stops the run before training.
+
+Each check is a function of its own; :func:`check` runs them all.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from barnlib.data.records import Item
+from barnlib.model import (
+    PARTS,
+    Model,
+    greedy,
+    llava,
+    load_trained_state,
+    packed_loss,
+    parameter_groups,
+    set_trainable,
+    stop_ids,
+    trained_state,
+)
+from barnlib.packing import IGNORED, PREFIX, Group, PackedBatch, pack
+from barnlib.prompts import IMAGE_TOKEN, Prompter
+
+GROUPS_AT_ONCE = 32
+TEXTS = 8  # prompts whose text-only logits are compared
+JOINT_TEXTS = 500  # prompts that are also tokenised in one piece
+LOGIT_TOLERANCE = (
+    1e-4  # same weights and kernels give 0; another attention kernel moves fp32 logits by about 1e-5
+)
+
+
+class PreflightError(ValueError):
+    """A check failed: says which one, at which item, what was expected and what was found."""
+
+
+def check(
+    prompter: Prompter,
+    model: Model,
+    language_model: PreTrainedModel,
+    items: Sequence[Item],
+    feature_rows: Mapping[str, int],
+    groups: Sequence[Group],
+    features: Tensor,
+    *,
+    max_new_tokens: int,
+    overfit_items: int = 8,
+    overfit_steps: int = 400,
+    learning_rate: float = 2e-3,
+) -> dict[str, Any]:
+    """Run the five checks; weights, trainable parts and mode of the model are afterwards what they were.
+
+    Args:
+        model: composed model with LoRA, before any training.
+        language_model: the bare causal language model (the object that was composed, or one loaded anew).
+        items: every training item.
+        feature_rows: row of the feature table for each image path.
+        groups: what the trainer packs in one epoch, in any order; must hold every item exactly once.
+        features: float[rows, T, W], the table of cached features.
+        max_new_tokens: limit of the overfitted answers.
+        overfit_items, overfit_steps, learning_rate: how the last check trains; it takes items of all tasks in turn.
+
+    Returns:
+        What was counted and measured, ready for JSON.
+
+    Raises:
+        PreflightError: a check failed.
+    """
+    tokens = check_groups(prompter, items, feature_rows, groups, features)
+    check_embedding(prompter, model)
+    check_stop(prompter, model)
+    return {
+        "items": len(items),
+        **tokens,
+        "joint_tokenisation": joint_tokenisation(prompter, items),
+        "stop_ids": stop_ids(model),
+        "largest_logit_difference": check_text_only(prompter, model, language_model, items),
+        "overfit": check_overfit(
+            prompter,
+            model,
+            [(feature_rows[item.image], item) for item in _in_turn(items, overfit_items)],
+            features,
+            max_new_tokens=max_new_tokens,
+            steps=overfit_steps,
+            learning_rate=learning_rate,
+        ),
+    }
+
+
+def check_groups(
+    prompter: Prompter,
+    items: Sequence[Item],
+    feature_rows: Mapping[str, int],
+    groups: Sequence[Group],
+    features: Tensor,
+) -> dict[str, int]:
+    """Checks 1 and 2 over a whole epoch: no item is dropped, every label is the answer and EOS, prompts are the same in
+    training and inference, every image has features.
+
+    Returns:
+        {"supervised_tokens", "positions"}: how many ids of an epoch are supervised, and how many are packed in all.
+
+    Raises:
+        PreflightError: the first item that is not as it should be.
+    """
+    _check_features(items, feature_rows, features)
+    packed_turns = Counter((row, question, answer) for row, turns in groups for question, answer in turns)
+    for item in items:
+        packed_turns[feature_rows[item.image], item.question, item.answer] -= 1
+        if packed_turns[feature_rows[item.image], item.question, item.answer] < 0:
+            raise PreflightError(
+                f"check 1 (labels): item '{item.id}': expected once in an epoch, found dropped"
+            )
+    extra = [turn for turn, count in packed_turns.items() if count > 0]
+    if extra:
+        raise PreflightError(
+            f"check 1 (labels): {len(extra)} turns of an epoch belong to no item, such as {extra[0]}"
+        )
+    counted = {"supervised_tokens": 0, "positions": 0}
+    for start in range(0, len(groups), GROUPS_AT_ONCE):
+        some = groups[start : start + GROUPS_AT_ONCE]
+        packed = pack(prompter, some)
+        check_batch(prompter, some, packed)
+        counted["supervised_tokens"] += int((packed.labels != IGNORED).sum())
+        counted["positions"] += packed.labels.numel()
+    return counted
+
+
+def check_batch(prompter: Prompter, groups: Sequence[Group], packed: PackedBatch) -> None:
+    """Checks 1 and 2 on one batch packed for training, from the tensors as the model gets them.
+
+    Raises:
+        PreflightError: names the question of the first branch that is wrong.
+    """
+    _check_special_ids(prompter)
+    questions = pack(prompter, [(row, [(question, None) for question, _ in turns]) for row, turns in groups])
+    ids, labels, branch, asked, asked_branch = (
+        tensor.tolist()
+        for tensor in (packed.input_ids, packed.labels, packed.branch, questions.input_ids, questions.branch)
+    )
+    for row, (feature_row, turns) in enumerate(groups):
+        if packed.feature_rows[row] != feature_row:
+            raise PreflightError(
+                f"check 2 (prompts): group {row}: expected feature row {feature_row}, found {packed.feature_rows[row]}"
+            )
+        parts, inference = _parts(ids[row], branch[row]), _parts(asked[row], asked_branch[row])
+        marks = _parts(labels[row], branch[row])
+        _check_prefix(prompter, parts[PREFIX], ids[row])
+        for number, (question, answer) in enumerate(turns):
+            _check_branch(prompter, question, str(answer), parts[number], marks[number], inference[number])
+        outside = sum(label != IGNORED for part in marks if part < 0 for label in marks[part])
+        if outside:
+            raise PreflightError(
+                f"check 1 (labels): group {row} (feature row {feature_row}): {outside} labels on the prefix or on "
+                "padding; expected labels on answers only"
+            )
+
+
+def check_embedding(prompter: Prompter, model: Model) -> None:
+    """Check 2: the embedding has a row for every entry of the tokenizer, the image token and padding among them.
+
+    Raises:
+        PreflightError: it has not.
+    """
+    embedding: Any = llava(model).get_input_embeddings()
+    rows, entries = embedding.weight.shape[0], len(prompter.tokenizer)
+    if max(entries - 1, prompter.image_token_id, prompter.pad_id, *prompter.eos_ids) >= rows:
+        raise PreflightError(
+            f"check 2 (prompts): the embedding has {rows} rows; expected at least {entries}, the tokenizer's entries "
+            f"('{IMAGE_TOKEN}' is id {prompter.image_token_id})"
+        )
+
+
+def check_stop(prompter: Prompter, model: Model) -> None:
+    """Check 3: generation stops at the EOS that answers are trained to end with.
+
+    Raises:
+        PreflightError: it does not.
+    """
+    if prompter.eos_id not in stop_ids(model):
+        raise PreflightError(
+            f"check 3 (stop): answers are trained to end with id {prompter.eos_id} "
+            f"({prompter.tokenizer.convert_ids_to_tokens(prompter.eos_id)!r}); generation stops at {stop_ids(model)}"
+        )
+
+
+def check_text_only(
+    prompter: Prompter, model: Model, language_model: PreTrainedModel, items: Sequence[Item]
+) -> float:
+    """Check 4: without an image, the composed model and the bare language model give the same logits.
+
+    Returns:
+        The largest absolute difference of a logit.
+
+    Raises:
+        PreflightError: a difference beyond ``LOGIT_TOLERANCE``.
+    """
+    composed = llava(model)
+    training = composed.training, language_model.training
+    composed.eval()
+    language_model.eval()
+    largest = 0.0
+    with torch.inference_mode():
+        for item in _in_turn(items, TEXTS):
+            bos = [] if prompter.bos_id is None else [prompter.bos_id]
+            ids = torch.tensor(
+                [bos + prompter.question_ids(item.question)], device=composed.lm_head.weight.device
+            )
+            bare = language_model(input_ids=ids).logits
+            found = composed(input_ids=ids).logits[..., : bare.shape[-1]]
+            difference = float((found - bare).abs().max())
+            if not difference <= LOGIT_TOLERANCE:  # also refuses NaN
+                raise PreflightError(
+                    f"check 4 (text only): item '{item.id}': logits of the composed model differ from the language "
+                    f"model's by {difference:.3g}; expected at most {LOGIT_TOLERANCE}"
+                )
+            largest = max(largest, difference)
+    composed.train(training[0])
+    language_model.train(training[1])
+    return largest
+
+
+def check_overfit(
+    prompter: Prompter,
+    model: Model,
+    chosen: Sequence[tuple[int, Item]],
+    features: Tensor,
+    *,
+    max_new_tokens: int,
+    steps: int,
+    learning_rate: float,
+) -> dict[str, Any]:
+    """Check 5: a few items, each with its feature row, can be learned until every greedy answer is exact.
+
+    Returns:
+        {"items", "steps", "stop_rate", "nats_per_answer"} at the end.
+
+    Raises:
+        PreflightError: an answer that is still wrong after ``steps``.
+    """
+    trainable = [part for part, parameters in parameter_groups(model).items() if parameters]
+    before = {name: weight.clone() for name, weight in trained_state(model).items()}
+    training = model.training
+    device = llava(model).lm_head.weight.device
+    asked = pack(prompter, [(row, [(item.question, None)]) for row, item in chosen]).to(device)
+    answered = pack(prompter, [(row, [(item.question, item.answer)]) for row, item in chosen]).to(device)
+    try:
+        set_trainable(model, tuple(PARTS))
+        model.eval()  # without dropout
+        taken, nats = _overfit(model, answered, features, steps, learning_rate)
+        answers = greedy(model, asked, features, max_new_tokens)
+    finally:
+        load_trained_state(model, before)
+        set_trainable(model, trainable)
+        model.train(training)
+    for (_, item), ids in zip(chosen, answers.ids, strict=True):
+        if prompter.decode(ids) != item.answer or ids[-1] not in prompter.eos_ids:
+            raise PreflightError(
+                f"check 5 (overfit): item '{item.id}' after {taken} steps: expected {item.answer!r} and EOS, found "
+                f"{prompter.decode(ids)!r}{'' if ids[-1] in prompter.eos_ids else ' without EOS'}"
+            )
+    return {
+        "items": len(chosen),
+        "steps": taken,
+        "stop_rate": answers.stop.count("eos") / len(chosen),
+        "nats_per_answer": nats / len(chosen),
+    }
+
+
+def joint_tokenisation(prompter: Prompter, items: Sequence[Item]) -> dict[str, int]:
+    """How many prompts and answers give the same ids when tokenised in one piece, as a processor does with the exported
+    model: {"equal", "of"}. Not a violation where they differ, but the exported model then sees other ids."""
+    some = items[:JOINT_TEXTS]
+    texts = [
+        prompter.prompt_text(item.question) + prompter.template.before_answer + item.answer for item in some
+    ]
+    equal = 0
+    for item, ids in zip(some, prompter.tokenizer(texts, add_special_tokens=False).input_ids, strict=True):
+        at = ids.index(prompter.image_token_id)
+        whole = ids[:at] + [prompter.image_token_id] * prompter.image_tokens + ids[at + 1 :]
+        expected = prompter.prompt_ids(item.question) + prompter.answer_ids(item.answer)[:-1]
+        equal += whole == expected[prompter.bos_id is not None :]
+    return {"equal": equal, "of": len(some)}
+
+
+def _overfit(
+    model: Model, answered: PackedBatch, features: Tensor, steps: int, learning_rate: float
+) -> tuple[int, float]:
+    """Train until every answer is what greedy decoding would write, or for ``steps``: steps taken, and nats."""
+    parameters = [parameter for group in parameter_groups(model).values() for parameter in group]
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * min(1.0, (step + 1) / 10)
+        likelihood = packed_loss(model, answered, features)
+        if bool(likelihood.branch_hits.all()):
+            return step, float(likelihood.nats.detach())
+        optimizer.zero_grad()
+        (likelihood.nats / likelihood.tokens).backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+    return steps, float(packed_loss(model, answered, features).nats.detach())
+
+
+def _check_features(items: Sequence[Item], feature_rows: Mapping[str, int], features: Tensor) -> None:
+    for item in items:
+        row = feature_rows.get(item.image)
+        if row is None or not 0 <= row < len(features):
+            raise PreflightError(
+                f"check 2 (prompts): item '{item.id}': expected features of image '{item.image}' in a table of "
+                f"{len(features)} rows, found row {row}"
+            )
+    broken = torch.nonzero(~features.isfinite().flatten(1).all(1))
+    if len(broken):
+        raise PreflightError(
+            f"check 2 (prompts): features of row {int(broken[0])} are not finite; expected numbers"
+        )
+
+
+def _check_special_ids(prompter: Prompter) -> None:
+    if prompter.pad_id in {prompter.bos_id, *prompter.eos_ids}:
+        raise PreflightError(
+            f"check 2 (prompts): padding is id {prompter.pad_id}; expected an id that is neither BOS "
+            f"({prompter.bos_id}) nor EOS ({', '.join(map(str, prompter.eos_ids))})"
+        )
+    found = prompter.tokenizer(IMAGE_TOKEN, add_special_tokens=False).input_ids
+    if found != [prompter.image_token_id]:
+        raise PreflightError(
+            f"check 2 (prompts): '{IMAGE_TOKEN}': expected the one id {prompter.image_token_id}, found {found}"
+        )
+
+
+def _check_prefix(prompter: Prompter, prefix: list[int], row: list[int]) -> None:
+    if prompter.bos_id is not None and (row.count(prompter.bos_id) != 1 or prefix[0] != prompter.bos_id):
+        raise PreflightError(
+            f"check 2 (prompts): expected one BOS (id {prompter.bos_id}), at the start, found "
+            f"{row.count(prompter.bos_id)} in {prefix[:4]}..."
+        )
+    found = prefix.count(prompter.image_token_id), row.count(prompter.image_token_id)
+    if found != (prompter.image_tokens, prompter.image_tokens):
+        raise PreflightError(
+            f"check 2 (prompts): expected {prompter.image_tokens} image tokens, all in the prefix, found {found[0]} in "
+            f"the prefix and {found[1]} in the whole row"
+        )
+
+
+def _check_branch(
+    prompter: Prompter, question: str, answer: str, ids: list[int], labels: list[int], inference: list[int]
+) -> None:
+    supervised = [label for label in labels if label != IGNORED]
+    if ids[: len(inference)] != inference:
+        raise PreflightError(
+            f"check 2 (prompts): question {question!r}: expected the ids of inference {inference}, found in training "
+            f"{ids[: len(inference)]}"
+        )
+    if not supervised or supervised[-1] != prompter.eos_id or prompter.decode(supervised) != answer:
+        raise PreflightError(
+            f"check 1 (labels): question {question!r}: expected the answer {answer!r} and EOS (id {prompter.eos_id}) "
+            f"as labels, found {prompter.decode(supervised)!r} from ids {supervised}"
+        )
+    if labels != [IGNORED] * len(inference) + ids[len(inference) :]:
+        raise PreflightError(
+            f"check 1 (labels): question {question!r}: expected labels on the {len(ids) - len(inference)} positions "
+            f"after the prompt, each with the id that stands there, found {labels}"
+        )
+
+
+def _parts(values: list[int], branch: list[int]) -> dict[int, list[int]]:
+    """Values of a row by branch, prefix and padding included."""
+    parts: dict[int, list[int]] = {}
+    for value, number in zip(values, branch, strict=True):
+        parts.setdefault(number, []).append(value)
+    return parts
+
+
+def _in_turn(items: Sequence[Item], count: int) -> list[Item]:
+    """The first ``count`` items, one task after the other, each on another image."""
+    tasks: dict[str, list[Item]] = {}
+    seen: set[str] = set()
+    for item in items:
+        if item.image not in seen and len(tasks.setdefault(item.task, [])) < count:
+            seen.add(item.image)
+            tasks[item.task].append(item)
+    return [item for turn in zip_longest(*tasks.values()) for item in turn if item is not None][:count]

@@ -1,0 +1,89 @@
+"""A look at the validation split while a model is trained: loss and greedy accuracy per task on a fixed small subset.
+
+In:  a model between two optimiser steps, the first pictures of each kind of the validation split.
+Out: columns of history.csv: `TASK_nats`, `TASK_score`, `TASK_accuracy`. Tuning reads these and never the test split.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from barnlib.assembly import Parts
+from barnlib.data.records import KINDS, TASKS, Item, Picture
+from barnlib.history import CAPTION
+from barnlib.model import Model, greedy, reference_logprobs
+from barnlib.packing import pack
+from barnlib.scoring import score
+
+CAPTION_QUESTION = "Describe the picture."
+
+
+class Validator:
+    """Looks at the same items every time.
+
+    Args:
+        parts: prompter and features.
+        items: the validation split.
+        pictures: the validation split.
+    """
+
+    def __init__(self, parts: Parts, items: Sequence[Item], pictures: Sequence[Picture]) -> None:
+        self._parts = parts
+        count = parts.study.monitor.images
+        self._pictures = [p for kind in KINDS for p in [p for p in pictures if p.kind == kind][:count]]
+        images = {picture.image for picture in self._pictures}
+        self._items = {task: [i for i in items if i.task == task and i.image in images] for task in TASKS}
+
+    def captions(self, model: Model) -> dict[str, float]:
+        """Mean nats of a dense caption, for the alignment stage."""
+        turns = [(picture.image, CAPTION_QUESTION, picture.caption) for picture in self._pictures]
+        return {f"{CAPTION}_nats": self._nats(model, turns)}
+
+    def tasks(self, model: Model) -> dict[str, float]:
+        """For each task: mean nats per answer (teacher-forced), mean score and share of right greedy answers."""
+        found: dict[str, float] = {}
+        for task, items in self._items.items():
+            if not items:
+                continue
+            scores = [
+                score(
+                    task,
+                    answer,
+                    item.facts,
+                    item.answer,
+                    tolerance_km=self._parts.study.evaluation.tolerance_km,
+                )
+                for item, answer in zip(items, self._answers(model, task, items), strict=True)
+            ]
+            found[f"{task}_nats"] = self._nats(model, [(i.image, i.question, i.answer) for i in items])
+            found[f"{task}_score"] = float(np.mean([one.score for one in scores]))
+            found[f"{task}_accuracy"] = float(np.mean([one.correct for one in scores]))
+        return found
+
+    def _nats(self, model: Model, turns: Sequence[tuple[str, str, str]]) -> float:
+        total = 0.0
+        for batch in self._batches(turns):
+            packed = pack(
+                self._parts.prompter, [(row, [(q, a) for _, q, a in group]) for row, group in batch]
+            )
+            total += float(reference_logprobs(model, packed.to(self._parts.device), self._parts.table).nats)
+        return total / len(turns)
+
+    def _answers(self, model: Model, task: str, items: Sequence[Item]) -> Iterable[str]:
+        limit = self._parts.study.evaluation.max_new_tokens[task]
+        for batch in self._batches([(item.image, item.question, "") for item in items]):
+            packed = pack(
+                self._parts.prompter, [(row, [(q, None) for _, q, _ in group]) for row, group in batch]
+            )
+            answers = greedy(model, packed.to(self._parts.device), self._parts.table, limit)
+            yield from map(self._parts.prompter.decode, answers.ids)
+
+    def _batches(self, turns: Sequence[tuple[str, str, str]]) -> Iterable[list[tuple[int, list]]]:
+        """Turns grouped by image (they stand together already), a batch of images at a time."""
+        groups: dict[str, list] = {}
+        for turn in turns:
+            groups.setdefault(turn[0], []).append(turn)
+        packed = [(self._parts.rows[image], group) for image, group in groups.items()]
+        size = self._parts.study.evaluation.batch_images
+        for start in range(0, len(packed), size):
+            yield packed[start : start + size]

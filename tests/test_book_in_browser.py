@@ -1,0 +1,232 @@
+"""The built book in a real browser: every page, from file://, with networking off.
+
+A small study (two backbones, one seed, one run missing) with hand-made executed notebooks goes through the real book
+source, so that prose, configuration, theme and scripts are those that readers get. Needs Chromium and its driver.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from small_book import HOSTILE, write_study
+
+from barnlib import book, parameters
+from barnlib.chart_parts import DARK, INK
+
+pytestmark = pytest.mark.slow
+PHONE, DESK = (390, 844), (1280, 900)
+LOCAL = ("file:", "data:", "blob:", "about:", "chrome:")
+OFFLINE = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folder of the built book."""
+    folder = tmp_path_factory.mktemp("book")
+    shutil.copytree(parameters.PARAMS, folder / "params", ignore=shutil.ignore_patterns("checkpoints"))
+    path = folder / "params" / "studies" / "smoke.yaml"
+    study_file = yaml.safe_load(path.read_text(encoding="utf-8")) | {
+        "backbones": ["llama1", "llama3"],
+        "seeds": [0],
+    }
+    path.write_text(yaml.safe_dump(study_file), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parameters, "PARAMS", folder / "params")
+        patch.setenv("BARNLIB_RUNS", str(folder / "runs"))
+        patch.setattr(book, "repository_url", lambda root: "https://github.com/someone/barn")
+        study = parameters.load_study("smoke")
+        sources = write_study(study, missing=("evaluate-llama3-seed0",))
+        yield book.build("smoke", notebooks=sources).parent
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """Headless Chromium without a network."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        reason = (
+            "chromium or chromedriver is not installed (Debian: apt-get install chromium chromium-driver)"
+        )
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    started = webdriver.Chrome(options=options, service=Service(driver))
+    started.set_page_load_timeout(120)
+    started.execute_cdp_cmd("Network.enable", {})
+    started.execute_cdp_cmd("Network.emulateNetworkConditions", OFFLINE)
+    yield started
+    started.quit()
+
+
+def pages(html: Path) -> list[Path]:
+    """Every page of the book."""
+    return sorted(path for path in html.rglob("*.html") if not {"_static", "_sources"} & set(path.parts))
+
+
+def opened(browser, path: Path, *, size: tuple[int, int] = DESK, dark: bool = False, query: str = "") -> None:
+    """Open a page and wait until its charts are drawn."""
+    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
+    scheme = {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
+    browser.get(path.as_uri() + query)
+    waiting = (
+        "return document.readyState !== 'complete' || "
+        "[...document.querySelectorAll('.chart-view')].some(view => !view.querySelector('svg'))"
+    )
+    until(browser, f"{waiting.replace('return ', 'return !(', 1)})", f"{path.name}: a chart was not drawn")
+
+
+def until(browser, script: str, message: str, seconds: float = 60) -> None:
+    """Wait until a script returns true."""
+    end = time.monotonic() + seconds
+    while not browser.execute_script(script):
+        assert time.monotonic() < end, f"{message}; console: {browser.get_log('browser')}"
+        time.sleep(0.1)
+
+
+def requests(browser) -> list[str]:
+    """Addresses that the browser has asked for since the last call."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+
+
+def test_every_page_opens_without_an_error_or_a_request(html, browser):
+    assert len(pages(html)) >= 20
+    for path in pages(html):
+        for dark in (False, True):
+            opened(browser, path, dark=dark)
+            shown = path.relative_to(html)
+            complaints = [
+                entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")
+            ]
+            assert not complaints, f"{shown}: {complaints}"
+            outside = [url for url in requests(browser) if not url.startswith(LOCAL)]
+            assert not outside, f"{shown} asks for {outside}"
+            assert browser.execute_script("return document.title") != "owned", (
+                f"{shown}: a model's text ran as a script"
+            )
+
+
+def test_no_page_scrolls_sideways_on_a_phone(html, browser):
+    for path in pages(html):
+        opened(browser, path, size=PHONE)
+        wide = browser.execute_script(
+            "const page = document.documentElement; return page.scrollWidth - page.clientWidth"
+        )
+        assert wide <= 1, f"{path.relative_to(html)} is {wide} pixels wider than the screen"
+
+
+def test_charts_follow_the_width_and_the_colour_mode(html, browser):
+    page = html / "notebooks" / "results.html"
+    widths = "return [...document.querySelectorAll('.chart-view svg')].map(svg => svg.getBoundingClientRect().width)"
+    inks = (
+        "return [...document.querySelectorAll('.chart-view svg text')].map(text => text.getAttribute('fill'))"
+    )
+    opened(browser, page)
+    desk, light = browser.execute_script(widths), browser.execute_script(inks)
+    opened(browser, page, size=PHONE, dark=True)
+    phone, dark = browser.execute_script(widths), browser.execute_script(inks)
+    assert len(desk) == len(phone) == 6
+    assert all(width <= PHONE[0] for width in phone) and all(width > PHONE[0] for width in desk)
+    assert INK in light and DARK[INK] not in light
+    assert DARK[INK] in dark and INK not in dark
+    browser.execute_script("document.documentElement.dataset.theme = 'light'")
+    until(
+        browser, f"return ({inks.replace('return ', '', 1)}).includes('{INK}')", "a chart keeps the dark ink"
+    )
+
+
+def test_text_from_data_and_models_is_inert(html, browser):
+    opened(browser, html / "notebooks" / "probing.html")
+    assert browser.execute_script("return document.querySelector('.chart-title').textContent") == HOSTILE
+    assert browser.execute_script("return document.querySelectorAll('figure.chart img').length") == 0
+    opened(browser, html / "notebooks" / "data.html")
+    assert HOSTILE in browser.execute_script("return document.querySelector('article').textContent")
+
+
+def test_search_works_from_a_file(html, browser):
+    opened(browser, html / "search.html", query="?q=preflight")
+    until(
+        browser, "return document.querySelectorAll('#search-results li a').length > 0", "search finds nothing"
+    )
+
+
+def test_every_link_leads_somewhere(html):
+    soups = {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in pages(html)}
+    anchors = {path: {tag["id"] for tag in soup.find_all(id=True)} for path, soup in soups.items()}
+    for path, soup in soups.items():
+        for link in soup.select("a[href], img[src], script[src], link[rel=stylesheet]"):
+            address = urlsplit(link.get("href") or link.get("src") or "")
+            if address.scheme:
+                continue
+            target = (path.parent / unquote(address.path)).resolve() if address.path else path
+            assert target.exists(), f"{path.relative_to(html)} links to {address.path}, which does not exist"
+            if address.fragment and target in anchors and link.name == "a":
+                assert unquote(address.fragment) in anchors[target], (
+                    f"{path.relative_to(html)}: no #{address.fragment}"
+                )
+
+
+def test_pages_can_be_read_without_seeing_them(html):
+    for path in pages(html):
+        soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+        shown = path.relative_to(html)
+        assert soup.html.get("lang"), shown
+        assert soup.title and soup.title.string, shown
+        assert all(view.get("aria-label") for view in soup.select(".chart-view")), (
+            f"{shown}: a chart without words"
+        )
+        if path.name not in ("search.html", "genindex.html"):
+            assert len(soup.select("article h1")) == 1, (
+                f"{shown} has {len(soup.select('article h1'))} main headings"
+            )
+
+
+def test_runs_have_pages_and_missing_ones_are_marked(html):
+    text = (html / "runs.html").read_text(encoding="utf-8")
+    assert text.count("<em>missing</em>") == 1
+    assert (html / "runs" / "train-llama3-seed0.html").exists()
+    assert not (html / "runs" / "evaluate-llama3-seed0.html").exists()
+
+
+def test_launch_buttons_open_sources(html):
+    for page, source in (
+        ("runs/train-llama1-seed0", "notebooks/train.ipynb"),
+        ("notebooks/data", "notebooks/data.ipynb"),
+    ):
+        text = (html / f"{page}.html").read_text(encoding="utf-8")
+        assert (
+            f"https://colab.research.google.com/github/someone/barn/blob/main/notebooks/{source}.ipynb"
+            in text
+        )
+        assert (
+            f"https://mybinder.org/v2/gh/someone/barn/main?urlpath=lab/tree/notebooks/{source}.ipynb" in text
+        )
+
+
+def test_the_book_folder_leads_to_its_first_page(html):
+    entrance = html.parents[1] / "index.html"
+    assert "url=_build/html/index.html" in entrance.read_text(encoding="utf-8")
+    assert (entrance.parent / "_build/html/index.html").exists()
+
+
+def test_nothing_of_the_machine_is_in_the_pages(html):
+    for path in [*pages(html), *html.rglob("*.ipynb")]:
+        assert "/home/somebody" not in path.read_text(encoding="utf-8"), path.name

@@ -1,0 +1,74 @@
+"""The ladder and the errors of coordinate answers, by hand."""
+
+import numpy as np
+import pytest
+from prediction_tables import coordinates, table
+
+from barnlib.coordinates import coordinate_errors, coordinate_ladder, coordinate_rows
+
+RNG = np.random.default_rng
+ANSWERS = (
+    '{"latitude": -6.0, "longitude": 129.0}',  # 111 km off
+    '{"latitude": -6.0, "longitude": 132.0}',  # 442 km
+    '{"latitude": 6.0, "longitude": 128.0}',  # 1334 km
+    '{"latitude": -6.0, "longitude": 328.0}',
+    '{"latitude": -6.0}',
+    "-6.0, 128.0",
+    "somewhere",
+)
+ROWS = table(
+    [
+        coordinates(str(number), answer, stop="eos" if number else "length")
+        for number, answer in enumerate(ANSWERS)
+    ]
+    + [{"item": "other task"}]
+)
+
+
+def test_rows() -> None:
+    rows = coordinate_rows(ROWS)
+    assert rows["stage"].tolist() == ["range"] * 3 + ["schema", "json", "text", "text"]
+    degree = np.pi * 6371 / 180
+    expected = [
+        degree * np.cos(np.radians(6)),
+        degree * 4 * np.cos(np.radians(6)),
+        12 * degree,
+        *[np.inf] * 4,
+    ]
+    assert rows["error_km"].tolist() == pytest.approx(expected, rel=1e-3)
+    assert rows["lenient_error_km"].tolist()[5:] == [0, np.inf]
+
+
+def test_ladder() -> None:
+    found = coordinate_ladder(ROWS, rng=RNG(0), resamples=50).set_index("rung")
+    expected = {
+        "stopped": 6,
+        "json": 5,
+        "schema": 4,
+        "range": 3,
+        "lenient": 5,
+        "within 1000 km": 2,
+        "within 500 km": 2,
+        "within 250 km": 1,
+    }
+    assert (found["estimate"] * 7).to_dict() == pytest.approx(expected)
+    assert (found["items"] == 7).all()
+
+
+def test_the_median_counts_unread_answers_as_infinitely_far() -> None:
+    assert coordinate_errors(ROWS, rng=RNG(0), resamples=50)["estimate"].tolist() == [np.inf]
+    near = coordinate_errors(ROWS[:5], rng=RNG(0), resamples=200)
+    assert near["estimate"].iloc[0] == pytest.approx(1334, abs=1)
+    assert near["high"].iloc[0] == np.inf
+
+
+def test_no_coordinates_give_empty_tables() -> None:
+    assert coordinate_errors(ROWS[7:], rng=RNG(0)).empty
+    assert coordinate_ladder(ROWS[7:], rng=RNG(0)).empty
+
+
+def test_a_broken_reference_is_named() -> None:
+    with pytest.raises(ValueError, match="the reference 'Banda Sea' is not of the form"):
+        coordinate_rows(table([coordinates("0", "", reference="Banda Sea")]))
+    with pytest.raises(ValueError, match="lack the columns stop"):
+        coordinate_ladder(ROWS.drop(columns="stop"), rng=RNG(0))

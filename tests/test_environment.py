@@ -1,0 +1,79 @@
+"""pyproject.toml and environment.yml hold the same versions, and every import has a dependency that is pinned."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions, version
+
+import nbformat
+import pytest
+import yaml
+
+from barnlib.parameters import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+RUNTIME = PROJECT["dependencies"]
+EVERYTHING = RUNTIME + PROJECT["optional-dependencies"]["test"]
+
+
+def name_of(requirement: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.split(r"[=<>!~\[ ;]", requirement, maxsplit=1)[0]).lower()
+
+
+def imported(source: str) -> set[str]:
+    """Top-level names that Python source imports, the standard library and barnlib left out."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names.add(node.module.split(".")[0])
+    own = {"barnlib", "tests"} | {path.stem for path in (ROOT / "tests").glob("*.py")}
+    return names - set(sys.stdlib_module_names) - own
+
+
+def undeclared(names: set[str], declared: list[str]) -> dict[str, list[str]]:
+    """Imports that no declared distribution provides -> what provides them here."""
+    providers = packages_distributions()
+    allowed = {name_of(requirement) for requirement in declared}
+    return {
+        name: providers.get(name, [])
+        for name in sorted(names)
+        if not allowed & {name_of(provider) for provider in providers.get(name, [])}
+    }
+
+
+def test_every_version_is_pinned_once():
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[\w.]+", requirement) for requirement in EVERYTHING), (
+        EVERYTHING
+    )
+    assert len({name_of(requirement) for requirement in EVERYTHING}) == len(EVERYTHING)
+
+
+def test_conda_gets_the_same_versions():
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    (pip,) = [entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict)]
+    assert [line for line in pip if not line.startswith("--")] == EVERYTHING
+    assert "--editable ." in pip
+    (python,) = [entry for entry in conda["dependencies"] if str(entry).startswith("python=")]
+    assert python == "python=3.11" and PROJECT["requires-python"] == ">=3.11"
+
+
+@pytest.mark.parametrize("requirement", EVERYTHING)
+def test_the_pinned_version_is_installed(requirement):
+    name, pinned = requirement.split("==")
+    assert version(name).split("+")[0] == pinned
+
+
+def test_barnlib_and_notebooks_import_only_what_is_declared():
+    names = set().union(*(imported(path.read_text()) for path in (ROOT / "barnlib").rglob("*.py")))
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        names |= imported("\n".join(cells))
+    assert undeclared(names, RUNTIME) == {}
+
+
+def test_tests_import_only_what_is_declared():
+    names = set().union(*(imported(path.read_text()) for path in (ROOT / "tests").rglob("*.py")))
+    assert undeclared(names, EVERYTHING) == {}

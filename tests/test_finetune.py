@@ -1,0 +1,229 @@
+"""A run is trained in the right order, is exactly resumable, and refuses what would spoil it."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from barnlib import checkpoints, finetune, ledger
+from barnlib.artefacts import single_writer
+from barnlib.assembly import WEIGHTS, assemble, untrained_model
+from barnlib.data.build import load_items
+from barnlib.data.records import TASKS
+from barnlib.model import packed_loss, trained_state
+from barnlib.order import order_digest
+from barnlib.packing import pack
+from barnlib.record import resolved
+
+HERE = Path(finetune.__file__)
+PREFLIGHT = finetune._preflight  # before the fixture replaces it
+CODE = {"revision": None, "dirty": None, "sources": "the same while these tests run"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet():
+    """No preflight, because random models of this size do not overfit; it has its own tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune, "_preflight", lambda *arguments: {"items": 24})
+        patch.setattr(ledger, "code", lambda start: dict(CODE))
+        yield
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_study, quiet):
+    """Folders of three finished runs by (backbone, seed)."""
+    wanted = [("plain", 0), ("grouped", 0), ("plain", 1)]
+    return {run: finetune.train_run(tiny_study, *run) for run in wanted}
+
+
+def entry(folder):
+    return ledger.read(folder / "ledger.json")
+
+
+def test_a_run_folder_holds_weights_history_and_ledger_and_no_checkpoint(runs, tiny_study):
+    folder = runs["plain", 0]
+    assert folder == tiny_study.folder / "train" / "plain-seed0"
+    names = ["history.csv", "ledger.json", "manifest.json", "trained.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+
+
+def test_runs_are_controlled_and_see_the_same_order(runs, tiny_study):
+    ledger.require_controlled([entry(folder) for folder in runs.values()])
+    plain, grouped, other = (entry(folder) for folder in runs.values())
+    assert plain["order"] == grouped["order"] != other["order"]
+    assert plain["projector"]["initial"] == grouped["projector"]["initial"] != other["projector"]["initial"]
+    assert plain["lora"]["parameters"] > grouped["lora"]["parameters"]
+    stages = finetune.plan(assemble(tiny_study, "plain"), 0)
+    assert plain["order"] == {stage.name: order_digest(stage.batches) for stage in stages}
+
+
+def test_a_changed_learning_rate_is_found_by_the_ledger(runs, tiny_study):
+    changed = tiny_study.finetune.model_copy(update={"learning_rate": 0.001})
+    study = tiny_study.model_copy(update={"finetune": changed})
+    folder = finetune.train_run(study, "grouped", 1)
+    message = r"1 field\(s\) differ(?s:.*)configuration\.finetune\.learning_rate"
+    with pytest.raises(ledger.ControlError, match=message):
+        ledger.require_controlled([entry(runs["plain", 1]), entry(folder)])
+
+
+def test_history_has_a_row_for_each_step_and_the_looks(runs):
+    history = pd.read_csv(runs["plain", 0] / "history.csv")
+    steps = history[history["loss"].notna()]
+    assert steps["step"].tolist() == list(range(1, 9))  # 12 pictures / 4, then 18 / 4
+    assert steps["stage"].tolist() == ["align"] * 3 + ["finetune"] * 5
+    assert steps["images"].tolist() == [4, 8, 12, 16, 20, 24, 28, 30]
+    assert (steps["learning_rate"] > 0).all() and (steps["gradient_norm"] > 0).all()
+    assert history.loc[history["caption_nats"].notna(), "step"].tolist() == [0, 3]
+    for task in TASKS:
+        looks = history[history[f"{task}_nats"].notna()]
+        assert looks["step"].tolist() == [3, 5, 8] and looks["stage"].tolist() == ["finetune"] * 3
+        assert looks[f"{task}_score"].between(0, 1).all() and looks[f"{task}_accuracy"].between(0, 1).all()
+
+
+def test_the_loss_is_nats_per_byte_of_the_answers(runs, tiny_study):
+    parts = assemble(tiny_study, "grouped")
+    align, _ = finetune.plan(parts, 0)
+    captions = [align.turns[image][0] for image in align.batches[0]]
+    groups = [(parts.rows[i], [turn]) for i, turn in zip(align.batches[0], captions, strict=True)]
+    nats = packed_loss(untrained_model(parts, 0), pack(parts.prompter, groups), parts.table).nats.item()
+    letters = sum(len(caption.encode()) + 1 for _, caption in captions)
+    history = pd.read_csv(runs["grouped", 0] / "history.csv")
+    assert history["loss"][1] == pytest.approx(nats / letters, rel=1e-4)
+
+
+def test_both_parts_are_trained(runs, tiny_study):
+    start = trained_state(untrained_model(assemble(tiny_study, "plain"), 0))
+    end = load_file(runs["plain", 0] / WEIGHTS)
+    assert start.keys() == end.keys()
+    assert not any(torch.equal(start[name], end[name]) for name in start if "lora_A" not in name)
+
+
+class Killed(Exception):
+    """Stands for the process's end."""
+
+
+def interrupted(study, seed, after, monkeypatch):
+    """Train with a checkpoint after every step until number ``after`` is written; returns what it holds."""
+    ticks = iter(range(0, 10**12, 10**6))
+    original, count = checkpoints.save, []
+
+    def save(*arguments):
+        original(*arguments)
+        count.append(1)
+        if len(count) == after:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finetune, "monotonic", lambda: next(ticks))
+        patch.setattr(checkpoints, "save", save)
+        with pytest.raises(Killed):
+            finetune.train_run(study, "plain", seed)
+    (kept,) = (study.folder / "train" / f"plain-seed{seed}" / "checkpoints").iterdir()
+    return checkpoints.latest(kept)
+
+
+def test_a_resumed_run_is_bit_identical(tiny_study, monkeypatch):
+    folder = finetune.train_run(tiny_study, "plain", 7)
+    weights, history = (folder / WEIGHTS).read_bytes(), pd.read_csv(folder / "history.csv")
+    shutil.rmtree(folder)
+    tensors, progress = interrupted(tiny_study, 7, 2, monkeypatch)
+    assert (progress["stage"], progress["step"]) == (0, 2)
+    start = trained_state(untrained_model(assemble(tiny_study, "plain"), 7))
+    lora = [name for name in start if "lora_" in name]
+    assert all(torch.equal(tensors[f"weight.{name}"], start[name]) for name in lora), (
+        "alignment left LoRA alone"
+    )
+    _, progress = interrupted(tiny_study, 7, 4, monkeypatch)  # goes on, and is killed in the other stage
+    assert (progress["stage"], progress["step"]) == (1, 3)
+    assert finetune.train_run(tiny_study, "plain", 7) == folder
+    assert (folder / WEIGHTS).read_bytes() == weights
+    resumed = pd.read_csv(folder / "history.csv")
+    pd.testing.assert_frame_equal(
+        resumed.drop(columns="seconds"), history.drop(columns="seconds"), check_exact=True
+    )
+    assert resumed["seconds"].is_monotonic_increasing
+    assert entry(folder)["tokens"]["supervised_align"] > 0 and not (folder / "checkpoints").exists()
+
+
+def test_checkpoints_are_named_by_what_decides_the_run(tiny_study):
+    parts = assemble(tiny_study, "plain")
+    first = resolved(parts, 0, HERE)
+    changed = tiny_study.finetune.model_copy(update={"learning_rate": 0.001})
+    other = dataclasses.replace(parts, study=tiny_study.model_copy(update={"finetune": changed}))
+    assert resolved(parts, 0, HERE) == first
+    assert resolved(other, 0, HERE) != first
+    assert resolved(parts, 1, HERE) != first
+    renamed = dataclasses.replace(
+        parts, study=tiny_study.model_copy(update={"seeds": (0, 1, 2), "title": "x"})
+    )
+    assert resolved(renamed, 0, HERE) == first, "another seed of the study changes nothing"
+
+
+def test_a_finished_run_is_found_and_a_damaged_one_refused(runs, tiny_study, monkeypatch, tmp_path):
+    monkeypatch.setattr(finetune, "_train", lambda *arguments: pytest.fail("trained again"))
+    folder = runs["plain", 1]
+    assert finetune.train_run(tiny_study, "plain", 1) == folder
+    file = folder / "history.csv"
+    before = file.read_bytes()
+    file.write_bytes(before + b"x")
+    with pytest.raises(ValueError, match=r"plain-seed1/history\.csv: expected SHA-256"):
+        finetune.train_run(tiny_study, "plain", 1)
+    file.write_bytes(before)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_what_to_change(tiny_study, monkeypatch):
+    def broken(model, packed, table):
+        likelihood = packed_loss(model, packed, table)
+        return dataclasses.replace(likelihood, nats=likelihood.nats * float("nan"))
+
+    monkeypatch.setattr(finetune, "packed_loss", broken)
+    message = (
+        r"plain, stage align, step 1: loss is nan.*lower 'align\.learning_rate' or 'align\.max_grad_norm'.*"
+        r"params/studies/tiny\.yaml.*'projector': 0\.002"
+    )
+    with pytest.raises(FloatingPointError, match=message):
+        finetune.train_run(tiny_study, "plain", 9)
+    assert not (tiny_study.folder / "train" / "plain-seed9" / "manifest.json").exists()
+
+
+def test_a_second_writer_and_a_foreign_backbone_are_refused(tiny_study):
+    with (
+        single_writer(tiny_study.folder / "train" / "plain-seed5"),
+        pytest.raises(RuntimeError, match="plain-seed5 is being written by another process"),
+    ):
+        finetune.train_run(tiny_study, "plain", 5)
+    with pytest.raises(
+        ValueError, match="backbone 'llama9' is not part of study 'tiny', which compares plain, grouped"
+    ):
+        finetune.train_run(tiny_study, "llama9", 0)
+
+
+def test_the_preflight_sees_every_item_and_what_is_trained(tiny_study, monkeypatch):
+    seen = {}
+
+    def check(prompter, model, bare, items, rows, groups, features, *, max_new_tokens):
+        trainable = {name for name, p in model.named_parameters() if p.requires_grad}
+        seen.update(
+            items=items, groups=groups, trainable=trainable, limit=max_new_tokens, bare=type(bare).__name__
+        )
+        return {"checked": True}
+
+    monkeypatch.setattr(finetune.preflight, "check", check)
+    parts = assemble(tiny_study, "plain")
+    _, stage = finetune.plan(parts, 0)
+    assert PREFLIGHT(parts, untrained_model(parts, 0), stage) == {"checked": True}
+    assert [item.id for item in seen["items"]] == [item.id for item in load_items(tiny_study, "train")]
+    assert sum(len(turns) for _, turns in seen["groups"]) == len(seen["items"])
+    assert seen["limit"] == 5 and seen["bare"] == "LlamaForCausalLM"
+    assert {"lora" in name or "projector" in name for name in seen["trainable"]} == {True}
+
+
+def test_loss_falls_when_there_is_something_to_learn(runs):
+    history = pd.read_csv(runs["plain", 0] / "history.csv")
+    assert np.isfinite(history["loss"].dropna()).all()
+    assert history["caption_nats"].dropna().iloc[-1] < history["caption_nats"].dropna().iloc[0]

@@ -1,0 +1,148 @@
+"""Intervals against statsmodels' cluster-robust errors, and their coverage where the truth is known."""
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy import stats
+
+from barnlib.intervals import median_interval, proportion_interval, ratio_interval
+
+
+def simulate(
+    rng, *, runs: int, images: int, image_sd: float, run_sd: float, questions: int = 1, mean: float = 0.0
+):
+    """Probit answers with crossed image and run effects: right[runs, images], asked likewise, the true mean."""
+    latent = mean + image_sd * rng.standard_normal((1, images)) + run_sd * rng.standard_normal((runs, 1))
+    right = rng.binomial(questions, stats.norm.cdf(latent)).astype(float)
+    truth = stats.norm.cdf(mean / np.sqrt(1 + image_sd**2 + run_sd**2))
+    return right, np.full(right.shape, float(questions)), truth
+
+
+def test_one_run_agrees_with_cluster_robust_errors() -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.integers(1, 9, 150)
+    effect = rng.standard_normal(150)
+    image = np.repeat(np.arange(150), counts)
+    value = (effect[image] + rng.standard_normal(len(image)) > 0).astype(float)
+    fit = sm.OLS(value, np.ones(len(value))).fit(cov_type="cluster", cov_kwds={"groups": image})
+    sums = np.bincount(image, weights=value)[None]
+    interval = ratio_interval(sums, counts[None].astype(float), rng, resamples=5_000)
+    assert interval.estimate == pytest.approx(fit.params[0])
+    assert interval.se == pytest.approx(fit.bse[0], rel=0.05)
+    half = stats.t.ppf(0.975, 149) * interval.se
+    assert (interval.low, interval.high) == pytest.approx(
+        (interval.estimate - half, interval.estimate + half)
+    )
+
+
+def test_several_runs_agree_with_two_way_cluster_robust_errors() -> None:
+    rng = np.random.default_rng(1)
+    right, asked, _ = simulate(rng, runs=12, images=60, image_sd=1.0, run_sd=0.6)
+    runs, images = np.indices(right.shape)
+    groups = np.column_stack([runs.ravel(), images.ravel()])
+    fit = sm.OLS(right.ravel(), np.ones(right.size)).fit(cov_type="cluster", cov_kwds={"groups": groups})
+    interval = ratio_interval(right, asked, rng, resamples=5_000)
+    assert interval.se == pytest.approx(fit.bse[0], rel=0.05)
+
+
+def test_three_runs_are_never_trusted_more_than_their_means() -> None:
+    rng = np.random.default_rng(2)
+    right, asked, _ = simulate(rng, runs=3, images=200, image_sd=0.1, run_sd=1.0)
+    interval = ratio_interval(right, asked, rng, resamples=5_000)
+    means = right.mean(1)
+    half = stats.t.ppf(0.975, 2) * stats.sem(means)
+    assert interval.high - interval.low == pytest.approx(2 * half, rel=0.05)
+
+
+def test_a_ratio_of_sums_weighs_images_by_what_they_hold() -> None:
+    interval = ratio_interval([[3.0, 0.0, 0.0]], [[3.0, 1.0, 0.0]], np.random.default_rng(0))
+    assert interval.estimate == 0.75
+
+
+def test_empty_cells_runs_and_images_are_ignored() -> None:
+    rng = np.random.default_rng(3)
+    right, asked, _ = simulate(rng, runs=2, images=40, image_sd=1.0, run_sd=0.2)
+    wider = [np.pad(array, ((0, 1), (0, 5))) for array in (right, asked)]
+    plain = ratio_interval(right, asked, np.random.default_rng(0))
+    assert ratio_interval(*wider, np.random.default_rng(0)) == plain
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    right, asked, _ = simulate(np.random.default_rng(4), runs=3, images=50, image_sd=1.0, run_sd=0.3)
+    first, second = (proportion_interval(right, asked, np.random.default_rng(7)) for _ in range(2))
+    assert first == second
+
+
+def test_all_right_is_clopper_pearson_over_images() -> None:
+    interval = proportion_interval(np.ones((3, 20)), np.ones((3, 20)), np.random.default_rng(0))
+    assert (interval.estimate, interval.high) == (1.0, 1.0)
+    assert interval.low == pytest.approx(0.025 ** (1 / 20))
+    wrong = proportion_interval(np.zeros((3, 20)), np.ones((3, 20)), np.random.default_rng(0))
+    assert (wrong.estimate, wrong.low) == (0.0, 0.0)
+    assert wrong.high == pytest.approx(1 - 0.025 ** (1 / 20))
+
+
+def test_nothing_to_measure_is_nan() -> None:
+    rng = np.random.default_rng(0)
+    assert np.isnan(list(vars(ratio_interval(np.zeros((2, 3)), np.zeros((2, 3)), rng)).values())).all()
+    one = ratio_interval([[1.0], [0.0]], [[1.0], [1.0]], rng)
+    assert one.estimate == 0.5 and np.isnan([one.low, one.high]).all()
+    assert np.isnan(median_interval([], [], [], rng).estimate)
+
+
+def test_bad_input_is_named() -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match=r"found \(2,\) and \(2,\)"):
+        ratio_interval([1, 2], [1, 2], rng)
+    with pytest.raises(ValueError, match="must be finite"):
+        ratio_interval([[np.nan]], [[1.0]], rng)
+    with pytest.raises(ValueError, match="resamples must be 2 or more, not 1"):
+        ratio_interval([[1.0]], [[1.0]], rng, resamples=1)
+    with pytest.raises(ValueError, match="values hold NaN"):
+        median_interval([np.nan], [0], [0], rng)
+    with pytest.raises(ValueError, match="lengths differ"):
+        median_interval([1.0], [0, 1], [0], rng)
+
+
+def test_the_median_agrees_with_numpy_and_with_resampling_by_hand() -> None:
+    rng = np.random.default_rng(5)
+    values = rng.exponential(500, (3, 61))
+    runs, images = np.indices(values.shape)
+    interval = median_interval(values.ravel(), runs.ravel(), images.ravel(), rng, resamples=2000)
+    assert interval.estimate == np.median(values)
+    by_hand = [np.median(values[rng.integers(3, size=3)][:, rng.integers(61, size=61)]) for _ in range(2000)]
+    assert (interval.low, interval.high) == pytest.approx(np.quantile(by_hand, [0.025, 0.975]), rel=0.06)
+
+
+def test_a_median_of_failures_is_infinite() -> None:
+    rng = np.random.default_rng(6)
+    values = np.r_[np.full(30, np.inf), np.full(20, 100.0)]
+    interval = median_interval(values, np.zeros(50), np.arange(50), rng)
+    assert interval.estimate == np.inf and interval.high == np.inf
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("runs", "images", "image_sd", "run_sd", "questions"),
+    [
+        (3, 300, 1.0, 0.1, 1),
+        (3, 100, 1.0, 0.3, 1),
+        (3, 300, 0.5, 0.1, 8),
+        (3, 200, 1.0, 1.0, 1),
+        (5, 100, 1.0, 0.1, 1),
+        (1, 200, 1.0, 0.0, 4),
+        (3, 100, 0.0, 0.0, 1),
+    ],
+)
+def test_intervals_cover_the_truth(
+    runs: int, images: int, image_sd: float, run_sd: float, questions: int
+) -> None:
+    rng = np.random.default_rng(8)
+    covered = []
+    for _ in range(500):
+        right, asked, truth = simulate(
+            rng, runs=runs, images=images, image_sd=image_sd, run_sd=run_sd, questions=questions
+        )
+        interval = proportion_interval(right, asked, rng, resamples=200)
+        covered.append(interval.low <= truth <= interval.high)
+    assert 0.92 <= np.mean(covered) <= 0.997  # nominal 0.95; its own standard error is 0.01

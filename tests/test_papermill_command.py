@@ -1,0 +1,81 @@
+"""The ``papermill`` command without an output path: it runs the notebook that was named, wherever it is started."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from barnlib.papermill_command import output_path
+
+COMMAND = Path(sys.executable).with_name("papermill")
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    cells = [
+        nbformat.v4.new_code_cell("word = 'none'", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("print(word)"),
+    ]
+    made = nbformat.v4.new_notebook(cells=cells)
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(made, tmp_path / "small.ipynb")
+    return tmp_path / "small.ipynb"
+
+
+def test_default_output(notebook, tmp_path, monkeypatch):
+    monkeypatch.setenv("BARNLIB_RUNS", str(tmp_path / "runs"))
+    given = [str(notebook), "-p", "word", "a/b", "-r", "seed", "0"]
+    assert output_path(given, terminal=True) == [str(tmp_path / "runs" / "notebooks" / "small-a_b-0.ipynb")]
+    assert output_path(given, terminal=False) == ["-"]
+
+
+def test_nothing_is_added_where_papermill_needs_nothing(notebook):
+    for given in (
+        [str(notebook), "out.ipynb"],
+        [str(notebook), "--help-notebook"],
+        ["missing.ipynb", "-p", "word", "x"],
+        ["--version"],
+        ["--help"],
+        ["-"],
+        [],
+    ):
+        assert output_path(given, terminal=True) == [], given
+
+
+@pytest.mark.slow
+def test_a_piped_run_prints_the_notebook(notebook, tmp_path):
+    done = subprocess.run(
+        [COMMAND, notebook, "-p", "word", "barn"],
+        cwd=tmp_path,
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["cells"][-1]["outputs"][0]["text"] == ["barn\n"]
+
+
+@pytest.mark.slow
+def test_a_terminal_gets_a_file(notebook, tmp_path):
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [COMMAND, notebook, "-p", "word", "barn"],
+        cwd=tmp_path,
+        env={**os.environ, "BARNLIB_RUNS": str(tmp_path / "runs")},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == 0, done.stderr
+    written = nbformat.read(tmp_path / "runs" / "notebooks" / "small-barn.ipynb", as_version=4)
+    assert written.cells[-1].outputs[0]["text"] == "barn\n"

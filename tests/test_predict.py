@@ -1,0 +1,209 @@
+"""The predictions table says what plain `generate` says, for each condition, and survives an interruption."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from safetensors.torch import load_file
+
+from barnlib import finetune, ledger, predict
+from barnlib.assembly import assemble, trained_model
+from barnlib.data.build import data_folder, load_items
+from barnlib.encoder import normalise
+from barnlib.metrics import PREDICTION_COLUMNS, accuracy_table
+from barnlib.scoring import score
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet():
+    """No preflight, because random models of this size do not overfit; it has its own tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune, "_preflight", lambda *arguments: {})
+        patch.setattr(ledger, "code", lambda start: {"revision": None, "dirty": None, "sources": "s"})
+        patch.setattr(predict, "code", ledger.code)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_study, quiet):
+    return predict.evaluate_run(tiny_study, "plain", 0)
+
+
+@pytest.fixture(scope="module")
+def table(folder):
+    return pd.read_parquet(folder / "predictions.parquet")
+
+
+@pytest.fixture(scope="module")
+def parts(tiny_study):
+    return assemble(tiny_study, "plain")
+
+
+@pytest.fixture(scope="module")
+def model(tiny_study, parts, folder):
+    return trained_model(parts, tiny_study.folder / "train" / "plain-seed0")
+
+
+def test_every_item_is_answered_once_in_every_condition(table, tiny_study):
+    assert set(PREDICTION_COLUMNS) <= set(table.columns)
+    assert not table.duplicated(["item", "condition"]).any()
+    counts = table.groupby(["split", "condition"]).size().to_dict()
+    assert counts == {  # three scenes with two questions, three cards with two
+        ("validation", "image"): 8,
+        **{("test", condition): 12 for condition in ("image", "blank", "shuffled")},
+        **{("heldout", condition): 4 for condition in ("image", "blank", "shuffled")},
+    }
+    assert set(table["run"]) == {"plain-seed0"} and set(table["seed"]) == {0}
+    assert table["stop"].isin(["eos", "length"]).all() and (table["logprob"] <= 0).all()
+
+
+def pixels(study, shown):
+    if not shown:
+        return normalise(np.full((1, 96, 96, 3), 128, np.uint8))
+    return normalise(np.asarray(Image.open(data_folder(study) / shown))[None])
+
+
+@torch.inference_mode()
+def test_answers_are_those_of_generate_on_pixels(table, tiny_study, parts, model):
+    """One item of each task and condition, alone, without packing, cache of features or shortcuts."""
+    items = {item.id: item for split in ("test", "heldout") for item in load_items(tiny_study, split)}
+    rows = (
+        table[table["split"] != "validation"]
+        .groupby(["split", "condition", "task"])
+        .nth(1)
+        .to_dict("records")
+    )
+    assert len(rows) == 15
+    for row in rows:
+        item = items[row["item"]]
+        prompt = torch.tensor([parts.prompter.prompt_ids(item.question)])
+        image = pixels(tiny_study, row["shown"])
+        limit = tiny_study.evaluation.max_new_tokens[item.task]
+        made = model.generate(
+            input_ids=prompt,
+            pixel_values=image,
+            max_new_tokens=limit,
+            do_sample=False,
+            output_scores=True,
+            return_dict_in_generate=True,
+        )
+        ids = made.sequences[0, prompt.shape[1] :].tolist()
+        chosen = [s[0].log_softmax(-1)[i].item() for s, i in zip(made.scores, ids, strict=True)]
+        assert row["answer"] == parts.prompter.decode(ids) and row["tokens"] == len(ids)
+        assert row["stop"] == ("eos" if ids[-1] in parts.prompter.eos_ids else "length")
+        assert row["logprob"] == pytest.approx(sum(chosen), abs=1e-3)
+        assert row["first_token_logprob"] == pytest.approx(chosen[0], abs=1e-4)
+        answer = parts.prompter.answer_ids(item.answer)
+        whole = torch.cat([prompt, torch.tensor([answer])], 1)
+        logits = (
+            model(input_ids=whole, pixel_values=image).logits[0, prompt.shape[1] - 1 : -1].log_softmax(-1)
+        )
+        expected = logits.gather(1, torch.tensor(answer)[:, None]).sum().item()
+        assert row["reference_logprob"] == pytest.approx(expected, abs=1e-3)
+        assert row["reference_tokens"] == len(answer)
+
+
+def test_scores_texts_and_lengths_are_those_of_the_item(table, tiny_study, parts):
+    items = {item.id: item for item in load_items(tiny_study, "test")}
+    for row in table[table["split"] == "test"].to_dict("records"):
+        item = items[row["item"]]
+        scored = score(item.task, row["answer"], item.facts, item.answer, tolerance_km=1000.0)
+        assert (row["score"], row["correct"]) == (scored.score, scored.correct)
+        assert (None if pd.isna(row["parsed"]) else json.loads(row["parsed"])) == scored.parsed
+        assert "NaN" not in row["details"] and json.loads(row["details"]).keys() == scored.details.keys()
+        assert row["bytes"] == len(row["answer"].encode()) and row["reference"] == item.answer
+        assert row["prompt"] == f"<image>\nQuestion: {item.question}\nAnswer:"
+    assert (
+        len(
+            accuracy_table(
+                table[table["split"] == "test"],
+                ["condition", "task"],
+                rng=np.random.default_rng(0),
+                resamples=5,
+            )
+        )
+        == 9
+    )
+
+
+def test_each_condition_shows_what_it_says(table):
+    for row in table.to_dict("records"):
+        kind = "scene" if "scene" in row["image"] else "card"
+        shown = {"image": row["image"], "blank": ""}.get(row["condition"], row["shown"])
+        assert row["shown"] == shown
+        if row["condition"] == "shuffled":
+            assert shown != row["image"] and kind in shown and f"/{row['split']}/" in shown
+    shuffled = table[(table["condition"] == "shuffled") & (table["split"] == "test")]
+    assert shuffled.groupby("image")["shown"].nunique().eq(1).all()
+
+
+@settings(deadline=None, max_examples=50)
+@given(count=st.integers(2, 30), seed=st.integers(0, 1000))
+def test_shuffling_leaves_no_image_in_its_place_and_uses_each_once(count, seed):
+    images = [str(n) for n in range(count)]
+    found = predict.shuffled_images(images, np.random.default_rng(seed))
+    assert sorted(found.values()) == sorted(found) == sorted(images)
+    assert all(image != other for image, other in found.items())
+
+
+def test_one_image_cannot_be_shuffled():
+    with pytest.raises(ValueError, match=r"1 image\(s\) to shuffle \(a\)"):
+        predict.shuffled_images(["a"], np.random.default_rng(0))
+
+
+def test_hidden_states_are_those_of_a_plain_forward(folder, tiny_study, parts, model):
+    kept, items = load_file(folder / "hidden.safetensors"), json.loads((folder / "hidden.json").read_text())
+    assert items["tasks"] == ["vqa_scene"] * 2 + ["seismic_description"] * 2 + ["seismic_coordinates"] * 2
+    assert {name: (t.dtype, tuple(t.shape)) for name, t in kept.items()} == dict.fromkeys(
+        ("last_prompt_token", "image_mean", "answer_mean"), (torch.float16, (3, 6, 32))
+    )
+    by_id = {item.id: item for item in load_items(tiny_study, "test")}
+    for number in (1, 4):
+        item = by_id[items["items"][number]]
+        prompt, answer = parts.prompter.prompt_ids(item.question), parts.prompter.answer_ids(item.answer)
+        with torch.inference_mode():
+            states = model(
+                input_ids=torch.tensor([prompt + answer]),
+                pixel_values=pixels(tiny_study, item.image),
+                output_hidden_states=True,
+            ).hidden_states
+        found = torch.stack(states)[:, 0]
+        image = torch.tensor(prompt) == parts.prompter.image_token_id
+        expected = {
+            "last_prompt_token": found[:, len(prompt) - 1],
+            "image_mean": found[:, : len(prompt)][:, image].mean(1),
+            "answer_mean": found[:, len(prompt) :].mean(1),
+        }
+        for name, values in expected.items():
+            torch.testing.assert_close(kept[name][:, number].float(), values, atol=2e-2, rtol=2e-2)
+
+
+def test_an_interrupted_evaluation_goes_on_with_the_next_part(folder, table, tiny_study, parts, monkeypatch):
+    (folder / "manifest.json").unlink()
+    original, calls = predict.predictions, []
+
+    def counted(*arguments):
+        calls.append(arguments[2].name)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    monkeypatch.setattr(predict, "predictions", counted)
+    with pytest.raises(KeyboardInterrupt):
+        predict.evaluate_run(tiny_study, "plain", 0)
+    first = calls[:3]
+    calls[:] = ["already"] * 4
+    assert predict.evaluate_run(tiny_study, "plain", 0) == folder
+    names = [job.name for job in predict.jobs(parts)]
+    assert first == names[:3] and calls[4:] == names[3:]
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / "predictions.parquet"), table)
+    files = ["evaluation.json", "hidden.json", "hidden.safetensors", "manifest.json", "predictions.parquet"]
+    assert sorted(path.name for path in folder.iterdir()) == files
+    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
+    monkeypatch.setattr(predict, "_evaluate", lambda *arguments: pytest.fail("evaluated again"))
+    predict.evaluate_run(tiny_study, "plain", 0)

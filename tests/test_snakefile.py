@@ -1,0 +1,162 @@
+"""The graph: which jobs there are, and which run again after a change. papermill and the book are stand-ins."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from barnlib.parameters import ROOT, load_study
+
+pytestmark = pytest.mark.slow
+SEEDS = (0, 3)
+RUNS = len(load_study("smoke").backbones) * len(SEEDS)
+
+PAPERMILL = """
+import shutil, sys
+from pathlib import Path
+
+notebook, log, *rest = [word for word in sys.argv[1:] if word != "python3" and not word.startswith("--")]
+given = dict(zip(rest[1::3], rest[2::3]))
+name = Path(notebook).stem
+shutil.copy(notebook, log)
+if name in FAILING:
+    sys.exit(1)
+runs = Path("runs") / given["study"]
+folder = {"data": "data", "encoder": "features"}.get(name)
+if "seed" in given:
+    folder = f"{name}/{given['backbone']}-seed{given['seed']}"
+if folder:
+    (runs / folder).mkdir(parents=True, exist_ok=True)
+    (runs / folder / "manifest.json").write_text("{}")
+"""
+BOOK = """
+import sys
+from pathlib import Path
+
+page = Path("runs") / sys.argv[1] / "book/_build/html/index.html"
+page.parent.mkdir(parents=True, exist_ok=True)
+page.write_text("book")
+"""
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Counter]:
+    """A copy of the project, its notebooks taking no time, with a complete study; and what was planned for it."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("barnlib", "notebooks", "params", "book"):
+        ignore = shutil.ignore_patterns("__pycache__", "*.safetensors", "_build")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+    shutil.copy(ROOT / "Snakefile", folder)
+    stand_in(folder)
+    (folder / "barnlib" / "book.py").write_text(BOOK)
+    edit(folder / "params" / "studies" / "smoke.yaml", "seeds", value=list(SEEDS))
+    plan = planned(folder)
+    done = snakemake(folder, "--rerun-incomplete")
+    assert done.returncode == 0, done.stderr
+    return folder, plan
+
+
+@pytest.fixture
+def project(complete: tuple[Path, Counter], tmp_path: Path) -> Path:
+    """The complete project, to change."""
+    return shutil.copytree(complete[0], tmp_path / "project")
+
+
+def stand_in(project: Path, failing: str = "") -> None:
+    (project / "papermill.py").write_text(f"FAILING = {failing.split()}\n{PAPERMILL}")
+
+
+def snakemake(project: Path, *arguments: str) -> subprocess.CompletedProcess:
+    environment = {key: value for key, value in os.environ.items() if key != "BARNLIB_RUNS"}
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "2", "--config", "study=smoke", *arguments],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def planned(project: Path) -> Counter:
+    """Rule -> how many of its jobs a dry run would start."""
+    done = snakemake(project, "--dry-run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = Counter(re.findall(r"^(?:local)?rule (\w+):", done.stdout + done.stderr, flags=re.MULTILINE))
+    return counts - Counter(all=counts["all"])
+
+
+def edit(path: Path, *keys: str, value: object) -> None:
+    content = yaml.safe_load(path.read_text())
+    place = content
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    path.write_text(yaml.safe_dump(content))
+
+
+def test_the_whole_study_is_planned_once(complete: tuple[Path, Counter]) -> None:
+    folder, plan = complete
+    story = Counter(data=1, encoder=1, backbones=1, recorded=1, ledger=1, results=1, book=1)
+    assert plan == story + Counter(train=RUNS, evaluate=RUNS)
+    assert planned(folder) == Counter(), "nothing has changed"
+
+
+def test_a_change_reruns_what_depends_on_it(project: Path) -> None:
+    one_backbone = Counter(backbones=1, train=len(SEEDS), evaluate=len(SEEDS), ledger=1, results=1, book=1)
+    file = project / "params" / "backbones" / "llama2.yaml"
+    original = file.read_text()
+    edit(file, "nano", "checkpoint", value="params/checkpoints/nano/another")
+    assert planned(project) == one_backbone
+    file.write_text(original)
+    assert planned(project) == Counter(), "the time of a file plays no part"
+
+    edit(file, "title", value="Another name")
+    assert planned(project) == Counter(results=1, book=1)
+    file.write_text(original)
+
+    notebook = project / "notebooks" / "train.ipynb"
+    read = nbformat.read(notebook, as_version=4)
+    read.metadata["kernelspec"] = {"name": "other", "display_name": "Other", "language": "python"}
+    nbformat.write(read, notebook)
+    assert planned(project) == Counter(), "a notebook's metadata retrain nothing"
+
+    study_file = project / "params" / "studies" / "smoke.yaml"
+    edit(study_file, "evaluation", "bootstrap", value=123)
+    assert planned(project) == Counter(results=1, book=1)
+    edit(study_file, "evaluation", "tolerance_km", value=500.0)
+    assert planned(project) == Counter(evaluate=RUNS, results=1, book=1)
+    edit(study_file, "finetune", "learning_rate", value=1.0e-4)
+    assert planned(project) == Counter(train=RUNS, evaluate=RUNS, ledger=1, results=1, book=1)
+
+
+def test_code_reruns_what_imports_it(project: Path) -> None:
+    module = project / "barnlib" / "metrics.py"
+    module.write_text(module.read_text() + "\n# changed\n")
+    assert planned(project) == Counter(results=1, book=1)
+
+
+def test_an_executed_notebook_survives_its_failure(project: Path) -> None:
+    for path in (project / "runs" / "smoke").glob("logs/results.ipynb"):
+        path.unlink()
+    notebook = project / "notebooks" / "results.ipynb"
+    read = nbformat.read(notebook, as_version=4)
+    read.cells.append(nbformat.v4.new_code_cell("1 / 0"))
+    nbformat.write(read, notebook)
+    stand_in(project, failing="results")
+    done = snakemake(project)
+    assert done.returncode != 0
+    assert (project / "runs" / "smoke" / "logs" / "results.ipynb").exists()
+    assert not (project / "runs" / "smoke" / "notebooks" / "results.ipynb").exists()
+
+
+def test_a_wrong_study_is_refused(project: Path) -> None:
+    done = snakemake(project, "--config", "study=smokee")
+    assert done.returncode != 0 and "did you mean 'smoke'" in done.stdout + done.stderr
