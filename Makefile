@@ -15,7 +15,10 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 # Two processes of one thread are faster than one of two threads, and the same numbers come out.
 export OMP_NUM_THREADS ?= 1
+# Progress of the study's own steps is shown; notices of libraries about loading a file are not.
 export PYTHONWARNINGS ?= ignore:IProgress not found
+export TRANSFORMERS_VERBOSITY ?= error
+export HF_HUB_DISABLE_PROGRESS_BARS ?= 1
 
 .DEFAULT_GOAL := study
 .PHONY: study smoke test lint checkpoints clean

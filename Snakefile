@@ -26,8 +26,8 @@ NOTEBOOKS = f"{RUNS}/notebooks"
 LOGS = f"{RUNS}/logs"
 PAGES = ("data", "encoder", "backbones", "recorded", "ledger", "results")
 PAPERMILL = f"{sys.executable} -m papermill --log-output --log-level WARNING --no-progress-bar --kernel python3"
-# A kernel warns at each start that others on the network could listen; it talks over the loopback interface.
-QUIETLY = "2> >(grep --line-buffered -v 'without encryption' >&2)"
+# A kernel warns at its start that others could listen (it uses the loopback interface), and of being told to end.
+QUIETLY = "2> >(grep --line-buffered -v -e 'without encryption' -e 'KeyboardInterrupt caught in kernel' >&2)"
 
 
 def code(*modules):

@@ -85,9 +85,10 @@ def assemble(study: Study, backbone: str) -> Parts:
     chosen = load_backbone(backbone, study.scale)
     checkpoint = checkpoint_path(chosen.checkpoint)
     if isinstance(checkpoint, str) and (checkpoint.startswith(("/", ".")) or checkpoint.count("/") != 1):
+        made = f"; `python -m barnlib.pretrain {backbone}` makes it" if chosen.recipe else ""
         raise ValueError(
-            f"params/backbones/{backbone}.yaml: key '{study.scale}.checkpoint': no folder '{checkpoint}'; expected a "
-            "folder relative to the repository, an absolute folder, or the id of a model on the hub"
+            f"params/backbones/{backbone}.yaml: key '{study.scale}.checkpoint': no folder '{checkpoint}'{made}; "
+            "expected a folder relative to the repository, an absolute folder, or the id of a model on the hub"
         )
     cached = features.load(study)
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)

@@ -67,10 +67,9 @@ def export_run(study: Study, backbone: str, seed: int, folder: Path) -> Path:
 def new_processor(parts: Parts) -> LlavaProcessor:
     """A processor that repeats the normalisation of the cached features and puts BOS before a prompt."""
     image_processor = AutoImageProcessor.from_pretrained(parts.encoder)
-    tokenizer = AutoTokenizer.from_pretrained(parts.checkpoint)
+    tokenizer = AutoTokenizer.from_pretrained(parts.checkpoint, padding_side="left")  # to generate in batches
     reserve_tokens(tokenizer)
     _add_bos(tokenizer)
-    tokenizer.padding_side = "left"  # for generation in batches
     config = AutoConfig.from_pretrained(parts.encoder)
     vision = getattr(config, "vision_config", config)
     return LlavaProcessor(

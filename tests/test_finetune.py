@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from barnlib import checkpoints, finetune, ledger
+from barnlib import checkpoints, finetune, ledger, parameters
 from barnlib.artefacts import single_writer
 from barnlib.assembly import WEIGHTS, assemble, untrained_model
 from barnlib.data.build import load_items
@@ -227,3 +227,15 @@ def test_loss_falls_when_there_is_something_to_learn(runs):
     history = pd.read_csv(runs["plain", 0] / "history.csv")
     assert np.isfinite(history["loss"].dropna()).all()
     assert history["caption_nats"].dropna().iloc[-1] < history["caption_nats"].dropna().iloc[0]
+
+
+def test_a_backbone_without_its_folder_is_refused(tiny_study, tiny_params, monkeypatch, tmp_path):
+    text = (tiny_params / "backbones" / "plain.yaml").read_text().splitlines()
+    shutil.copytree(tiny_params, tmp_path / "params")
+    broken = [f"  checkpoint: {tmp_path / 'nothing'}" if "checkpoint:" in line else line for line in text]
+    (tmp_path / "params" / "backbones" / "plain.yaml").write_text("\n".join(broken))
+    monkeypatch.setattr(parameters, "PARAMS", tmp_path / "params")
+    with pytest.raises(
+        ValueError, match=r"plain\.yaml: key 'nano\.checkpoint': no folder '.*nothing'; expected a folder"
+    ):
+        assemble(tiny_study, "plain")

@@ -65,7 +65,7 @@ def test_every_item_is_answered_once_in_every_condition(table, tiny_study):
 def pixels(study, shown):
     if not shown:
         return normalise(np.full((1, 96, 96, 3), 128, np.uint8))
-    return normalise(np.asarray(Image.open(data_folder(study) / shown))[None])
+    return normalise(np.array(Image.open(data_folder(study) / shown))[None])
 
 
 @torch.inference_mode()
