@@ -75,5 +75,5 @@ def _point_launch_buttons(app: Any, pagename: str, templatename: str, context: d
         return
     for group in context.get("header_buttons", []):
         for button in group.get("buttons", []):
-            if "url" in button:
+            if button.get("url", "").startswith("https://"):  # not the download of the page as executed
                 button["url"] = source_of(button["url"], pagename, source)

@@ -26,13 +26,15 @@ def test_a_formula_keeps_its_symbols():
 
 def test_launch_buttons_open_the_source_notebook():
     colab = "https://colab.research.google.com/github/o/r/blob/main/runs/train-llama3-seed0.ipynb"
-    buttons = [{"type": "link", "url": colab}, {"type": "javascript"}]
+    download = {"type": "link", "url": "../_sources/runs/train-llama3-seed0.ipynb"}
+    buttons = [{"type": "link", "url": colab}, {"type": "javascript"}, dict(download)]
     app = SimpleNamespace(
         config=SimpleNamespace(launch_sources={"runs/train-llama3-seed0": "notebooks/train.ipynb"})
     )
     context = {"header_buttons": [{"type": "group", "buttons": buttons}, {"type": "link", "url": "x"}]}
     offline._point_launch_buttons(app, "runs/train-llama3-seed0", "page.html", context, None)
     assert buttons[0]["url"] == "https://colab.research.google.com/github/o/r/blob/main/notebooks/train.ipynb"
+    assert buttons[2] == download
     offline._point_launch_buttons(app, "notebooks/data", "page.html", context, None)  # has no other source
 
 
