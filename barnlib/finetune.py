@@ -22,7 +22,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import pandas as pd
 import torch
 from peft import PeftModel
 from safetensors.torch import save_file
@@ -36,6 +35,7 @@ from barnlib.assembly import WEIGHTS, Parts, Turns, assemble, turns_by_image, un
 from barnlib.data.build import data_folder
 from barnlib.data.pictures import generator
 from barnlib.data.records import read_items, read_pictures
+from barnlib.history import history_table
 from barnlib.ledger import Meter
 from barnlib.model import load_trained_state, packed_loss, parameter_groups, set_trainable, trained_state
 from barnlib.order import evaluation_steps, example_order, rate_factor
@@ -166,7 +166,7 @@ def _train(parts: Parts, seed: int, folder: Path, decided: dict[str, Any]) -> No
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     save_file({name: t.cpu().contiguous() for name, t in trained_state(model).items()}, partial / WEIGHTS)
-    history = pd.DataFrame(progress.rows)
+    history = history_table(progress.rows)
     history.to_csv(partial / HISTORY, index=False)
     orders = {stage.name: stage.batches for stage in stages}
     write_ledger(

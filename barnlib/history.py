@@ -5,7 +5,9 @@ In:  `history.csv` of a run, one row for each optimiser step (step, stage, image
 Out: long tables for charts, and steps to the jump. No torch.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,14 @@ from barnlib.data.records import TASKS
 CAPTION = "caption"  # the alignment stage's task
 MEASURES = ("nats", "score", "accuracy")
 LEAST_RISE = 0.1  # of the mean score; a task that rises by less has made no jump
+
+
+def history_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of a history, each with those columns that it has, as a table with the columns in a fixed order."""
+    columns = ("stage", "step", "images", "seconds", "loss", "learning_rate", "gradient_norm")
+    looks = [f"{task}_{measure}" for task in (CAPTION, *TASKS) for measure in MEASURES]
+    seen = {name for row in rows for name in row}
+    return pd.DataFrame(rows, columns=[*columns, *(name for name in looks if name in seen)])
 
 
 def read_history(path: Path) -> pd.DataFrame:

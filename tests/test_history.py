@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from barnlib.history import read_history, steps_to_jump, validation
+from barnlib.history import history_table, read_history, steps_to_jump, validation
 
 
 def history() -> pd.DataFrame:
@@ -42,6 +42,22 @@ def test_validation_is_long_and_survives_the_file(tmp_path):
     assert table["task"].tolist() == ["caption"] * 2 + ["vqa_scene"] * 4
     assert table.loc[table["task"] == "caption", "nats"].tolist() == [90.0, 50.0]
     assert table["score"].tolist()[2:] == [0.2, 0.3, 0.7, 0.8] and math.isnan(table["score"][0])
+
+
+def test_columns_stand_in_a_fixed_order():
+    rows = [{"step": 0, "stage": "align", "caption_nats": 9.0}, {"loss": 1.0, "step": 1, "stage": "align"}]
+    table = history_table(rows)
+    assert list(table.columns) == [
+        "stage",
+        "step",
+        "images",
+        "seconds",
+        "loss",
+        "learning_rate",
+        "gradient_norm",
+        "caption_nats",
+    ]
+    assert table["loss"].tolist()[1:] == [1.0] and math.isnan(table["loss"][0])
 
 
 def test_the_jump_is_interpolated_at_half_the_rise():
