@@ -5,6 +5,7 @@ Out: tables and Markdown for the results notebook, which glues them for the fron
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -179,10 +180,9 @@ def bullets(lines: Sequence[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def interval(row: object) -> str:
-    """``61 % (58 to 64 %)`` of a row with ``estimate``, ``low`` and ``high``."""
-    estimate, low, high = (100 * getattr(row, name) for name in ("estimate", "low", "high"))
-    return f"{estimate:.0f} % ({low:.0f} to {high:.0f} %)"
+def interval(row: Any) -> str:
+    """``61% (58% to 64%)`` of a row with ``estimate``, ``low`` and ``high``."""
+    return f"{row.estimate:.0%} ({row.low:.0%} to {row.high:.0%})"
 
 
 def _largest(differences: pd.DataFrame, titles: Mapping[str, str]) -> str:

@@ -67,7 +67,7 @@ def browser() -> Iterator[object]:
     options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     started = webdriver.Chrome(options=options, service=Service(driver))
-    started.set_page_load_timeout(120)
+    started.set_page_load_timeout(300)
     started.execute_cdp_cmd("Network.enable", {})
     started.execute_cdp_cmd("Network.emulateNetworkConditions", OFFLINE)
     yield started
@@ -93,7 +93,7 @@ def opened(browser, path: Path, *, size: tuple[int, int] = DESK, dark: bool = Fa
     until(browser, f"{waiting.replace('return ', 'return !(', 1)})", f"{path.name}: a chart was not drawn")
 
 
-def until(browser, script: str, message: str, seconds: float = 60) -> None:
+def until(browser, script: str, message: str, seconds: float = 180) -> None:
     """Wait until a script returns true."""
     end = time.monotonic() + seconds
     while not browser.execute_script(script):

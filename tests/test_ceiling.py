@@ -7,7 +7,6 @@ from PIL import Image
 from barnlib.ceiling import patches, untrained
 from barnlib.encoder import load_vision_model
 from barnlib.features import patch_features
-from tests.conftest import random_image
 
 
 def test_an_untrained_encoder_has_the_same_shape_and_other_weights(tiny_clip):
@@ -25,10 +24,11 @@ def test_an_untrained_encoder_has_the_same_shape_and_other_weights(tiny_clip):
 
 def test_patches_are_those_of_the_pictures_in_their_order(tiny_clip, tmp_path):
     model = load_vision_model(tiny_clip)
-    pictures = [random_image(seed) for seed in range(3)]
+    size = model.config.image_size
+    pictures = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
     for number, pixels in enumerate(pictures):
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
     found = patches(model, tmp_path, ["2.png", "0.png"], -2)
-    expected = patch_features(model, np.stack([pictures[2], pictures[0]]), -2).numpy()
+    expected = patch_features(model, pictures[[2, 0]], -2).numpy()
     assert found.dtype == np.float32 and found.shape == expected.shape
     np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -8,8 +8,10 @@ from transformers import AutoTokenizer, CLIPModel
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
+from barnlib import encoder
+from barnlib.artefacts import read_json
 from barnlib.encoder import contrast, draw_pictures, load_vision_model, normalise, text_tokenizer, train_clip
-from barnlib.parameters import EncoderRecipe
+from barnlib.parameters import Encoder, EncoderRecipe
 
 RECIPE = EncoderRecipe(
     pictures=12,
@@ -99,3 +101,22 @@ def test_tokenizer_knows_every_word_and_keeps_the_end_apart_from_two():
 def test_normalise_range():
     ends = normalise(np.array([0, 255], np.uint8).reshape(1, 1, 2, 1).repeat(3, axis=3))
     assert ends.min() == -1 and ends.max() == 1 and ends.shape == (1, 3, 1, 2)
+
+
+def test_encoder_is_made_once_with_its_card(tmp_path, monkeypatch):
+    recipe = RECIPE.model_copy(update={"epochs": 1.0})
+    nano = Encoder(name="tiny", title="Tiny", scale="nano", checkpoint=str(tmp_path / "tiny"), recipe=recipe)
+    monkeypatch.setattr(encoder, "load_encoder", lambda name, scale: nano)
+    folder = encoder.make_encoder("tiny")
+    card = read_json(folder / "card.json")
+    assert card["recipe"] == recipe.model_dump() and len(card["history"]) == 1
+    before = (folder / "model.safetensors").stat().st_mtime_ns
+    assert encoder.make_encoder("tiny") == folder
+    assert (folder / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_encoder_without_a_recipe_cannot_be_made(monkeypatch):
+    given = Encoder(name="given", title="Given", scale="nano", checkpoint="a/b", recipe=None)
+    monkeypatch.setattr(encoder, "load_encoder", lambda name, scale: given)
+    with pytest.raises(ValueError, match=r"encoders/given\.yaml: no recipe at scale nano"):
+        encoder.make_encoder("given")

@@ -75,7 +75,7 @@ def test_task_lines_name_only_sure_differences(table):
 
 def test_interval_and_titles():
     row = pd.DataFrame({"estimate": [0.614], "low": [0.5801], "high": [0.6449]}).itertuples()
-    assert findings.interval(next(row)) == "61 % (58 to 64 %)"
+    assert findings.interval(next(row)) == "61% (58% to 64%)"
     tasks = pd.DataFrame({"task": ["seismic_coordinates", "vqa_scene"]})
     assert findings.titled(tasks)["task"].tolist() == ["VQA-Scene", "Seismic coordinate prediction"]
     assert findings.bullets(["one", "two"]) == "- one\n- two"
