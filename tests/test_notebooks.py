@@ -145,7 +145,7 @@ def test_it_runs_on_complete_runs(name, complete, tmp_path):
     assert not re.search(r"<script|<img[^>]*onerror", pages), "an answer became markup"
     if name == "results":
         assert "&lt;script&gt;" in pages
-        glued = {output.metadata.get("scrapbook", {}).get("name") for output in outputs}
+        glued = {output.get("metadata", {}).get("scrapbook", {}).get("name") for output in outputs}
         assert glued >= {"answer", "front_chart"}
 
 

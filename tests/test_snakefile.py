@@ -22,7 +22,9 @@ PAPERMILL = """
 import shutil, sys
 from pathlib import Path
 
-notebook, log, *rest = [word for word in sys.argv[1:] if word != "python3" and not word.startswith("--")]
+notebook, log, *rest = [
+    word for word in sys.argv[1:] if word not in ("python3", "WARNING") and not word.startswith("--")
+]
 given = dict(zip(rest[1::3], rest[2::3]))
 name = Path(notebook).stem
 shutil.copy(notebook, log)
