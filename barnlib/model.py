@@ -22,18 +22,18 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import (
-    AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
-    DynamicCache,
     GenerationConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
     PreTrainedModel,
 )
+from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
+from barnlib.key_values import roomy_cache
 from barnlib.packing import IGNORED, PADDING, PREFIX, PackedBatch
 from barnlib.prompts import Prompter
 
@@ -323,7 +323,7 @@ def _decode(
     model: LlavaForConditionalGeneration, packed: PackedBatch, features: Tensor, max_new_tokens: int
 ) -> Answers:
     inputs = _inputs(model, packed, features, packed.longest + max_new_tokens)
-    cache = DynamicCache(config=_text_config(model))
+    cache = roomy_cache()
     logits = model(**inputs, past_key_values=cache, logits_to_keep=packed.ends()).logits  # [N, V]
     stops = torch.tensor(stop_ids(model), device=logits.device)
     count = len(logits)
@@ -361,7 +361,7 @@ def _decode(
 
 def _step(
     model: LlavaForConditionalGeneration,
-    cache: DynamicCache,
+    cache: Cache,
     keys: Tensor,
     row: Tensor,
     branch: Tensor,
@@ -485,13 +485,13 @@ def _evaluating(model: Model) -> Iterator[None]:
         model.train(training)
 
 
-def _load(auto: Any, source: Path | str, **extra: Any) -> PreTrainedModel:
-    return auto.from_pretrained(source, dtype=torch.float32, use_safetensors=True, **extra)
+def _load(auto: Any, source: Path | str) -> PreTrainedModel:
+    return auto.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
 
 
 def _load_encoder(source: Path | str) -> PreTrainedModel:
-    config = AutoConfig.from_pretrained(source)
-    return _load(AutoModel, source, config=getattr(config, "vision_config", config))
+    whole = _load(AutoModel, source)
+    return getattr(whole, "vision_model", whole)  # of a CLIP or SigLIP, the half that sees
 
 
 def _enlarge_vocabulary(language: PreTrainedModel, entries: int) -> None:
