@@ -19,6 +19,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 WIDTH = 640  # pixels; the book replaces it by the width of the page
 ROW = 16  # pixels from row to row
 HEAD = 1.6  # rows that a group's name takes, above its rows
+LINE = 1.0  # rows that a long name takes, above its interval
 
 CONFIG: dict[str, Any] = {
     "background": "transparent",
@@ -67,14 +68,27 @@ CONFIG: dict[str, Any] = {
 def placed(
     table: pd.DataFrame, group: str, member: str | None, members: Sequence[str]
 ) -> tuple[pd.DataFrame, float]:
-    """The table with ``y``, the row of each mark, and ``top`` and ``bottom``, the rows of its group; and all rows."""
+    """The table with ``y``, the row of each mark, and ``top`` and ``bottom``, the rows of its group; and all rows.
+
+    Members with long names need lines of their own for them, in the first group, which names them.
+    """
     groups = list(dict.fromkeys(table[group]))
-    step = HEAD + max(1, len(members))
-    start = [groups.index(name) * step + HEAD for name in table[group]]
-    within = [list(members).index(name) for name in table[member]] if member else [0] * len(table)
-    first = np.asarray(start, float)
-    rows = table.assign(y=first + np.asarray(within) + 0.5, top=first, bottom=first + max(1, len(members)))
-    return rows, step * len(groups)
+    named = LINE if are_long(members) else 0.0
+    step, extra = HEAD + max(1, len(members)), named * len(members)
+    order = np.array([groups.index(name) for name in table[group]], float)
+    within = np.array(
+        [list(members).index(name) for name in table[member]] if member else [0] * len(table), float
+    )
+    in_first = order == 0
+    top = order * step + HEAD + np.where(in_first, 0.0, extra)
+    y = top + within + 0.5 + np.where(in_first, named * (within + 1), 0.0)
+    rows = table.assign(y=y, top=top, bottom=top + max(1, len(members)) + np.where(in_first, extra, 0.0))
+    return rows, step * len(groups) + extra
+
+
+def are_long(names: Sequence[str]) -> bool:
+    """Whether names would not fit beside their intervals on a phone."""
+    return max(map(len, names), default=0) > 16
 
 
 def vertical(rows: float) -> alt.Y:
@@ -95,8 +109,12 @@ def group_names(table: pd.DataFrame, group: str) -> alt.Chart:
 def member_names(
     table: pd.DataFrame, group: str, member: str, low: str, high: str, domain: tuple[float, float]
 ) -> list[alt.Chart]:
-    """Names beside the intervals of the first group: to the right where a third is free there, else to the left."""
+    """Names of the first group's intervals: beside them, where a third is free; above them, if they are long."""
     first = table[table[group] == table[group].iloc[0]]
+    if are_long(list(first[member])):
+        above = alt.Chart(first.assign(y=first["y"] - 0.55))
+        text = above.mark_text(align="left", baseline="bottom", color=MUTED)
+        return [text.encode(x=alt.value(0), y=alt.Y("y:Q", axis=None), text=f"{member}:N")]
     free = domain[1] - first[high] >= 0.3 * (domain[1] - domain[0])
     halo: dict[str, Any] = {"stroke": PAPER, "strokeWidth": 5, "strokeJoin": "round"}
     return [

@@ -71,5 +71,8 @@
     new MutationObserver(later).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   }
 
-  if (document.readyState === "loading") { document.addEventListener("DOMContentLoaded", start); } else { start(); }
+  // The theme chooses the colour mode when the document is ready: drawn after that, a chart is drawn once.
+  if (document.readyState === "complete") { start(); } else {
+    document.addEventListener("DOMContentLoaded", () => setTimeout(start, 0));
+  }
 })();

@@ -168,6 +168,7 @@ def write_study(study: Study, *, missing: tuple[str, ...] = ()) -> Path:
         ],
         "data": [
             displayed({"text/html": table, "text/plain": "table"}),
+            displayed({"text/html": "<div class='gallery'><figure>words</figure></div>", "text/plain": "…"}),
             displayed({"image/png": pixel, "text/plain": "image"}),
             displayed({"text/plain": HOSTILE}),
         ],

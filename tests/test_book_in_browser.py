@@ -135,22 +135,31 @@ def test_no_page_scrolls_sideways_on_a_phone(html, browser):
 
 def test_charts_follow_the_width_and_the_colour_mode(html, browser):
     page = html / "notebooks" / "results.html"
-    widths = "return [...document.querySelectorAll('.chart-view svg')].map(svg => svg.getBoundingClientRect().width)"
-    inks = (
-        "return [...document.querySelectorAll('.chart-view svg text')].map(text => text.getAttribute('fill'))"
-    )
+    widths = "[...document.querySelectorAll('.chart-view svg')].map(svg => svg.getBoundingClientRect().width)"
+    inks = "[...document.querySelectorAll('.chart-view svg text')].map(text => text.getAttribute('fill'))"
+    light = f"return ({inks}).includes('{INK}') && !({inks}).includes('{DARK[INK]}')"
+    dark = f"return ({inks}).includes('{DARK[INK]}') && !({inks}).includes('{INK}')"
     opened(browser, page)
-    desk, light = browser.execute_script(widths), browser.execute_script(inks)
+    until(browser, light, "a chart is not drawn in light mode's inks")
+    desk = browser.execute_script(f"return {widths}")
     opened(browser, page, size=PHONE, dark=True)
-    phone, dark = browser.execute_script(widths), browser.execute_script(inks)
+    until(browser, dark, "a chart is not drawn in dark mode's inks")
+    phone = browser.execute_script(f"return {widths}")
     assert len(desk) == len(phone) == 6
     assert all(width <= PHONE[0] for width in phone) and all(width > PHONE[0] for width in desk)
-    assert INK in light and DARK[INK] not in light
-    assert DARK[INK] in dark and INK not in dark
     browser.execute_script("document.documentElement.dataset.theme = 'light'")
-    until(
-        browser, f"return ({inks.replace('return ', '', 1)}).includes('{INK}')", "a chart keeps the dark ink"
+    until(browser, light, "a chart keeps dark mode's inks after a change of mode")
+
+
+def test_outputs_take_the_colours_of_the_page(html, browser):
+    opened(browser, html / "notebooks" / "data.html", dark=True)
+    outputs = (
+        "[...document.querySelectorAll('.cell_output .text_html')].map(output => getComputedStyle(output))"
     )
+    grounds = browser.execute_script(f"return {outputs}.map(style => style.backgroundColor)")
+    inks = browser.execute_script(f"return {outputs}.map(style => style.color)")
+    assert grounds == ["rgba(0, 0, 0, 0)"] * 2
+    assert set(inks) == {browser.execute_script("return getComputedStyle(document.body).color")}
 
 
 def test_text_from_data_and_models_is_inert(html, browser):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barnlib.chart_parts import DARK, HEAD, checked, number, placed, round_numbers, spread
+from barnlib.chart_parts import DARK, HEAD, LINE, checked, number, placed, round_numbers, spread
 
 VALUES = st.lists(st.floats(-100, 100, allow_nan=False), min_size=1, max_size=12)
 
@@ -45,6 +45,16 @@ def test_every_mark_has_a_row_of_its_own_inside_its_group():
     assert rows["y"].is_unique
     assert ((rows["top"] < rows["y"]) & (rows["y"] < rows["bottom"])).all()
     assert rows["y"].is_monotonic_increasing
+
+
+def test_long_names_have_lines_of_their_own_in_the_first_group():
+    members = ["LLaMA-1 style → LLaMA-2 style", "LLaMA-1 style → LLaMA-3 style"]
+    table = pd.DataFrame([{"g": g, "m": m} for g in "xy" for m in members])
+    rows, total = placed(table, "g", "m", members)
+    assert total == 2 * (HEAD + 2) + 2 * LINE
+    assert list(np.diff(rows["y"])) == pytest.approx([1 + LINE, HEAD + 1, 1])
+    assert ((rows["top"] < rows["y"]) & (rows["y"] < rows["bottom"])).all()
+    assert rows["bottom"].max() == total
 
 
 def test_checked_names_what_is_wrong():
