@@ -37,7 +37,8 @@ from barnlib.data.pictures import generator
 from barnlib.data.records import read_items, read_pictures
 from barnlib.history import history_table
 from barnlib.ledger import Meter
-from barnlib.model import load_trained_state, packed_loss, parameter_groups, set_trainable, trained_state
+from barnlib.likelihood import packed_loss
+from barnlib.model import load_trained_state, parameter_groups, set_trainable, trained_state
 from barnlib.order import evaluation_steps, example_order, rate_factor
 from barnlib.packing import pack
 from barnlib.parameters import Study, digest

@@ -1,7 +1,7 @@
 """A key-value cache with room to grow, for decoding many answers together.
 
 In:  the keys and values that each attention layer computes in a forward of transformers.
-Out: all keys and values so far. :func:`barnlib.model.greedy` decodes with it.
+Out: all keys and values so far. :func:`barnlib.decoding.greedy` decodes with it.
 
 The cache of transformers copies everything it holds whenever a token is added, which took a third of the time of
 decoding. Here new keys are written into room that is reserved ahead. Every layer keeps every key, also in models with

@@ -1,7 +1,7 @@
 """Pack all questions on one image into one sequence: the image once, the questions beside each other.
 
 In:  groups ``(feature row, [(question, answer or None), ...])`` and a backbone's :class:`~barnlib.prompts.Prompter`.
-Out: a :class:`PackedBatch` of tensors, which :mod:`barnlib.model` turns into losses, log-probabilities and answers.
+Out: a :class:`PackedBatch` of tensors, which likelihood.py turns into losses and decoding.py into answers.
 
 One row holds the prefix (BOS and the image) and then one *branch* for each question. A branch attends to the prefix and
 to itself, and its positions continue from the prefix, so it sees exactly what it would see alone in a sequence:

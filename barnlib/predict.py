@@ -29,9 +29,11 @@ from barnlib.assembly import Parts, assemble, trained_model
 from barnlib.data.build import data_folder
 from barnlib.data.pictures import generator
 from barnlib.data.records import KINDS, TASKS, Item, Picture, read_items, read_pictures
+from barnlib.decoding import greedy
 from barnlib.finetune import train_run
 from barnlib.ledger import Meter, code
-from barnlib.model import Model, greedy, hidden_states, reference_logprobs
+from barnlib.likelihood import hidden_states, reference_logprobs
+from barnlib.model import Model
 from barnlib.packing import Group, Turn, pack
 from barnlib.parameters import Study, digest
 from barnlib.runs import run_name

@@ -17,16 +17,15 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from barnlib.data.records import Item
+from barnlib.decoding import greedy, stop_ids
+from barnlib.likelihood import packed_loss
 from barnlib.model import (
     PARTS,
     Model,
-    greedy,
     llava,
     load_trained_state,
-    packed_loss,
     parameter_groups,
     set_trainable,
-    stop_ids,
     trained_state,
 )
 from barnlib.packing import IGNORED, PREFIX, Group, PackedBatch, pack

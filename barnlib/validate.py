@@ -10,8 +10,10 @@ import numpy as np
 
 from barnlib.assembly import Parts
 from barnlib.data.records import KINDS, TASKS, Item, Picture
+from barnlib.decoding import greedy
 from barnlib.history import CAPTION
-from barnlib.model import Model, greedy, reference_logprobs
+from barnlib.likelihood import reference_logprobs
+from barnlib.model import Model
 from barnlib.packing import pack
 from barnlib.scoring import score
 

@@ -6,12 +6,16 @@ ordinary ones: `AutoTokenizer`, `AutoModelForCausalLM` and `CLIPVisionModel` loa
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
 from barnlib import parameters
 from barnlib.parameters import Study
+
+if TYPE_CHECKING:
+    from tests.small_model import Case
 
 WORDS = (
     "Describe the picture. Is there a red circle? How many small blue squares are there? What colour is it? "
@@ -128,6 +132,26 @@ def tiny_study(tmp_path_factory: pytest.TempPathFactory, tiny_params: Path) -> I
         patch.setattr(parameters, "PARAMS", tiny_params)
         patch.setenv("BARNLIB_RUNS", str(tmp_path_factory.mktemp("runs")))
         yield parameters.load_study("tiny")
+
+
+@pytest.fixture(params=["multi-head", "grouped-query"], scope="module")
+def case(
+    request: pytest.FixtureRequest, tiny_llama: Path, tiny_grouped_llama: Path, tiny_clip: Path
+) -> "Case":
+    """A composed model of each kind of attention, with LoRA that does something; tests leave it as it is."""
+    from tests.small_model import make_case
+
+    return make_case(
+        {"multi-head": tiny_llama, "grouped-query": tiny_grouped_llama}[request.param], tiny_clip
+    )
+
+
+@pytest.fixture
+def fresh(tiny_llama: Path, tiny_clip: Path) -> "Case":
+    """A composed model that a test may spoil."""
+    from tests.small_model import make_case
+
+    return make_case(tiny_llama, tiny_clip)
 
 
 def save_tokenizer(folder: Path) -> None:

@@ -15,7 +15,8 @@ from barnlib.artefacts import single_writer
 from barnlib.assembly import WEIGHTS, assemble, untrained_model
 from barnlib.data.build import load_items
 from barnlib.data.records import TASKS
-from barnlib.model import packed_loss, trained_state
+from barnlib.likelihood import packed_loss
+from barnlib.model import trained_state
 from barnlib.order import order_digest
 from barnlib.packing import pack
 from barnlib.record import resolved

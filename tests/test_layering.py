@@ -41,6 +41,8 @@ LAYERS = (
     {"corpus", "encoder", "features", "ledger", "probes", "prompts", "scoring", "tokenization"},
     {"ceiling", "packing", "pretrain"},
     {"model"},
+    {"forward"},
+    {"decoding", "likelihood"},
     {"preflight"},
     {"finetune"},
     {"predict"},
