@@ -8,6 +8,7 @@
 #
 # Run it with `make study STUDY=nano`, or `snakemake --cores 2 --rerun-incomplete --config study=nano`.
 
+import ast
 import os
 import sys
 from pathlib import Path
@@ -24,7 +25,8 @@ study = load_study(config.get("study", "nano"))
 RUNS = os.path.relpath(study.folder)
 NOTEBOOKS = f"{RUNS}/notebooks"
 LOGS = f"{RUNS}/logs"
-PAGES = ("data", "encoder", "backbones", "recorded", "ledger", "results")
+ANALYSES = ("results",)  # read what evaluation wrote, and nothing else
+PAGES = ("data", "encoder", "backbones", "recorded", "ledger", *ANALYSES)
 PAPERMILL = f"{sys.executable} -m papermill --log-output --log-level WARNING --no-progress-bar --kernel python3"
 # A kernel warns at its start that others could listen (it uses the loopback interface), and of being told to end.
 QUIETLY = "2> >(grep --line-buffered -v -e 'without encryption' -e 'KeyboardInterrupt caught in kernel' >&2)"
@@ -45,6 +47,19 @@ def cells(notebook, kinds=("code",)):
 def page(notebook):
     """Digest of a cheap notebook's whole text, so that a change of prose reaches the book."""
     return cells(notebook, ("code", "markdown"))
+
+
+def imported(notebook):
+    """Modules of barnlib that a notebook's cells import."""
+    read = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4)
+    source = "\n".join(cell.source for cell in read.cells if cell.cell_type == "code")
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == "barnlib":
+            found += [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("barnlib."):
+            found.append(node.module.removeprefix("barnlib.").replace(".", "/"))
+    return sorted(set(found))
 
 
 def weights(checkpoint):
@@ -222,23 +237,27 @@ rule ledger:
         "{PAPERMILL} notebooks/ledger.ipynb {log} -r study {study.name} {QUIETLY} && cp {log} {output.notebook}"
 
 
-rule results:
-    input:
-        of_every_run(rules.train.output.manifest),
-        of_every_run(rules.evaluate.output.manifest),
-    output:
-        notebook=f"{NOTEBOOKS}/results.ipynb",
-    log:
-        f"{LOGS}/results.ipynb",
-    params:
-        protocol=protocol("evaluation"),
-        code=code("metrics", "instances", "baselines", "charts"),
-        names=names(),
-        page=page("results"),
-    resources:
-        mem_mb=2000,
-    shell:
-        "{PAPERMILL} notebooks/results.ipynb {log} -r study {study.name} {QUIETLY} && cp {log} {output.notebook}"
+for analysis in ANALYSES:
+
+    rule:
+        name:
+            analysis
+        input:
+            of_every_run(rules.train.output.manifest),
+            of_every_run(rules.evaluate.output.manifest),
+        output:
+            notebook=f"{NOTEBOOKS}/{analysis}.ipynb",
+        log:
+            f"{LOGS}/{analysis}.ipynb",
+        params:
+            protocol=protocol("evaluation"),
+            code=code(*imported(analysis)),
+            names=names(),
+            page=page(analysis),
+        resources:
+            mem_mb=2000,
+        shell:
+            "{PAPERMILL} notebooks/{rule}.ipynb {log} -r study {study.name} {QUIETLY} && cp {log} {output.notebook}"
 
 
 rule book:
