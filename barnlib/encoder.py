@@ -9,32 +9,37 @@ Two contrastive losses are added. The first is CLIP's, picture against dense cap
 2103.00020, figure 3). The second sets each phrase against the patches that it names, as in GLIP (Li et al. 2022,
 arXiv 2112.03857, section 3.1), because what LLaVA reads is the patches.
 
-``python -m barnlib.encoder clip`` makes the encoder again.
+``python -m barnlib.encoder clip`` makes the encoder again; it goes on where an interrupted one stopped.
 """
 
 import argparse
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 from transformers import CLIPConfig, CLIPModel, CLIPVisionModel, PreTrainedTokenizerFast
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from barnlib.artefacts import build_once, write_json
+from barnlib import checkpoints
+from barnlib.artefacts import build_once, single_writer, write_json
 from barnlib.data.pictures import generator, picture
 from barnlib.data.records import KINDS, Picture
 from barnlib.geometry import patch_weights
-from barnlib.parameters import ROOT, EncoderRecipe, digest, load_encoder
+from barnlib.parameters import ROOT, EncoderRecipe, digest, load_encoder, runs_root
 
 log = logging.getLogger(__name__)
 
+CHECKPOINT_SECONDS = 180
 TEXT_LENGTH = 77
 PHRASES = 4  # of each picture, at most, in one step
 # <end> must not have id 2: transformers then reads the text at the largest id, as OpenAI's first CLIP did.
@@ -141,15 +146,61 @@ class ContrastiveTrainer(nn.Module):
         return caption_loss, phrase_loss
 
 
+@dataclass
+class _Position:
+    """Where the training of an encoder stands: what its checkpoints hold beside tensors."""
+
+    rng: np.random.Generator
+    step: int = 0
+    seconds: float = 0.0
+    order: list[int] = field(default_factory=list)  # pictures that are left of this pass
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0])  # of both losses, over this pass
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def save(
+        self, kept: Path, trainer: nn.Module, optimizer: torch.optim.Optimizer, schedule: OneCycleLR
+    ) -> None:
+        weights = {f"weight.{name}": tensor for name, tensor in trainer.state_dict().items()}
+        groups = [{"lr": group["lr"], "betas": group["betas"]} for group in optimizer.param_groups]
+        progress = {
+            **{name: value for name, value in vars(self).items() if name != "rng"},
+            "random": self.rng.bit_generator.state,
+            "schedule": schedule.last_epoch,
+            "groups": groups,
+        }
+        checkpoints.save(kept, self.step, weights | checkpoints.optimizer_state(optimizer), progress)
+
+    def restore(
+        self,
+        tensors: Mapping[str, torch.Tensor],
+        progress: Mapping[str, Any],
+        trainer: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: OneCycleLR,
+    ) -> None:
+        own = {name for name in vars(self) if name != "rng"}
+        vars(self).update({name: value for name, value in progress.items() if name in own})
+        self.rng.bit_generator.state = progress["random"]
+        state = {name: tensor for name, tensor in tensors.items() if name.startswith("optimizer.")}
+        trainer.load_state_dict(
+            {name.removeprefix("weight."): tensor for name, tensor in tensors.items() if name not in state}
+        )
+        checkpoints.load_optimizer_state(optimizer, state)
+        for group, values in zip(optimizer.param_groups, progress["groups"], strict=True):
+            group.update(values)
+        schedule.last_epoch = progress["schedule"]
+
+
 def train_clip(
-    recipe: EncoderRecipe, pixels: np.ndarray, pictures: Sequence[Picture], folder: Path
+    recipe: EncoderRecipe, pixels: np.ndarray, pictures: Sequence[Picture], folder: Path, kept: Path
 ) -> list[dict[str, float]]:
-    """Train a CLIP on pictures and save it as a Hugging Face folder.
+    """Train a CLIP on pictures and save it as a Hugging Face folder; goes on where an interrupted run left `kept`.
 
     Args:
         pixels: uint8[N, H, W, 3].
         pictures: the N captions and phrases.
         folder: where ``CLIPModel``, tokenizer and image processor are saved (float16 safetensors).
+        kept: folder of the unfinished training's checkpoints, for these very inputs.
 
     Returns:
         One row per epoch: epoch, caption_loss, phrase_loss (nats), seconds.
@@ -167,12 +218,15 @@ def train_clip(
     optimizer = torch.optim.AdamW(
         trainer.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, steps, pct_start=0.05)
-    history, sums, start, order = [], np.zeros(2), time.monotonic(), np.array([], dtype=int)
-    for step in tqdm(range(steps), desc="encoder", mininterval=10):
-        if len(order) < recipe.batch_images:
-            order = rng.permutation(len(pictures))
-        batch, order = order[: recipe.batch_images], order[recipe.batch_images :]
+    schedule = OneCycleLR(optimizer, recipe.learning_rate, steps, pct_start=0.05)
+    at = _Position(rng)
+    if found := checkpoints.latest(kept):
+        at.restore(*found, trainer, optimizer, schedule)
+    start, saved = time.monotonic() - at.seconds, time.monotonic()
+    for step in tqdm(range(at.step, steps), desc="encoder", initial=at.step, total=steps, mininterval=10):
+        if len(at.order) < recipe.batch_images:
+            at.order = rng.permutation(len(pictures)).tolist()
+        batch, at.order = at.order[: recipe.batch_images], at.order[recipe.batch_images :]
         chosen = [rng.permutation(len(pictures[i].phrases))[:PHRASES] for i in batch]
         rows = torch.tensor([row for row, picked in enumerate(chosen) for _ in picked])
         named = np.concatenate([weights[i][picked] for i, picked in zip(batch, chosen, strict=True)])
@@ -189,21 +243,25 @@ def train_clip(
         nn.utils.clip_grad_norm_(trainer.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        sums += [loss.item() for loss in losses]
-        if not np.isfinite(sums).all():
+        at.sums = [total + loss.item() for total, loss in zip(at.sums, losses, strict=True)]
+        if not np.isfinite(at.sums).all():
             raise ValueError(
                 f"encoder: the loss is not finite at step {step}; lower learning_rate in params/encoders"
             )
-        if (step + 1) % per_epoch == 0 or step + 1 == steps:
-            count = step % per_epoch + 1
-            row = dict(zip(("caption_loss", "phrase_loss"), (sums / count).tolist(), strict=True))
-            history.append({"epoch": (step + 1) / per_epoch, **row, "seconds": time.monotonic() - start})
-            log.info("encoder %s", history[-1])
-            sums[:] = 0
+        at.step, at.seconds = step + 1, time.monotonic() - start
+        if at.step % per_epoch == 0 or at.step == steps:
+            means = [total / (step % per_epoch + 1) for total in at.sums]
+            row = dict(zip(("caption_loss", "phrase_loss"), means, strict=True))
+            at.history.append({"epoch": at.step / per_epoch, **row, "seconds": at.seconds})
+            log.info("encoder %s", at.history[-1])
+            at.sums = [0.0, 0.0]
+        if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            at.save(kept, trainer, optimizer, schedule)
+            saved = time.monotonic()
     trainer.clip.half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     image_processor(recipe.image_size).save_pretrained(folder)
-    return history
+    return at.history
 
 
 def image_processor(image_size: int) -> CLIPImageProcessorPil:
@@ -241,9 +299,12 @@ def make_encoder(name: str) -> Path:
             f"params/encoders/{name}.yaml: no recipe at scale nano; expected one to make the encoder from"
         )
 
+    kept = runs_root() / "encoder" / digest(recipe)[:16]
+
     def build(folder: Path) -> None:
         pixels, pictures = draw_pictures(recipe)
-        history = train_clip(recipe, pixels, pictures, folder)
+        with single_writer(kept):
+            history = train_clip(recipe, pixels, pictures, folder, kept)
         card = {
             "what": "nano CLIP, trained from scratch for this study; a model in the style of CLIP, not CLIP",
             "data": f"{recipe.pictures} synthetic scenes and {recipe.pictures} synthetic event cards",

@@ -16,18 +16,18 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
-from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from barnlib import checkpoints
 from barnlib.artefacts import build_once, file_digest, read_json, single_writer, write_json
 from barnlib.corpus import KINDS, WHOLE, documents, sample_text
 from barnlib.library_text import package_versions
@@ -229,7 +229,9 @@ def train(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True
     )
-    first, curve = _restore(model, optimizer, work)
+    first, curve = 0, list[dict]()
+    if kept := checkpoints.latest(work / "checkpoints"):
+        first, curve = _restore(model, optimizer, *kept)
     every, saved, losses = max(1, steps // 100), time.monotonic(), []
     model.train()
     for step in tqdm(range(first, steps), desc="pretrain", initial=first, total=steps, mininterval=30):
@@ -249,12 +251,37 @@ def train(
             curve.append({"step": step + 1, "tokens": tokens, "loss": round(float(np.mean(losses)), 4)})
             log.info("step %d of %d: loss %.3f", step + 1, steps, curve[-1]["loss"])
             losses = []
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                _save(model, optimizer, step + 1, curve, work)
-                saved = time.monotonic()
-    _save(model, optimizer, steps, curve, work)
+        due = (step + 1) % every == 0 and time.monotonic() - saved > CHECKPOINT_SECONDS
+        if due or step + 1 == steps:
+            _save(model, optimizer, step + 1, curve, work)
+            saved = time.monotonic()
     model.eval()
     return curve
+
+
+def _save(
+    model: LlamaForCausalLM, optimizer: torch.optim.Optimizer, step: int, curve: list[dict], work: Path
+) -> None:
+    tensors = {f"weight.{name}": weight for name, weight in model.named_parameters()}
+    state = checkpoints.optimizer_state(optimizer)
+    checkpoints.save(work / "checkpoints", step, tensors | state, {"step": step, "curve": curve})
+
+
+def _restore(
+    model: LlamaForCausalLM,
+    optimizer: torch.optim.Optimizer,
+    tensors: Mapping[str, torch.Tensor],
+    progress: Mapping[str, Any],
+) -> tuple[int, list[dict]]:
+    """Put back what `_save` wrote; returns the steps done and the curve so far."""
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.copy_(tensors[f"weight.{name}"])
+    checkpoints.load_optimizer_state(
+        optimizer, {k: t for k, t in tensors.items() if k.startswith("optimizer.")}
+    )
+    log.info("going on after step %d", progress["step"])
+    return progress["step"], progress["curve"]
 
 
 def rate(step: int, steps: int) -> float:
@@ -264,40 +291,6 @@ def rate(step: int, steps: int) -> float:
         return (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)
     return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def _save(
-    model: LlamaForCausalLM, optimizer: torch.optim.Optimizer, step: int, curve: list[dict], work: Path
-) -> None:
-    """Weights and moments as safetensors, then the JSON that names them: half a state is never read."""
-    tensors: dict[str, torch.Tensor] = {}
-    for name, parameter in model.named_parameters():
-        state: dict[str, Any] = optimizer.state[parameter]
-        tensors[f"weight.{name}"] = parameter.detach()
-        tensors |= {f"{key}.{name}": state[key] for key in ("exp_avg", "exp_avg_sq", "step") if key in state}
-    save_file(tensors, work / f"state-{step}.safetensors")
-    write_json(work / "state.json", {"step": step, "curve": curve})
-    for old in work.glob("state-*.safetensors"):
-        if old.name != f"state-{step}.safetensors":
-            old.unlink()
-
-
-def _restore(model: LlamaForCausalLM, optimizer: torch.optim.Optimizer, work: Path) -> tuple[int, list[dict]]:
-    """Load what `_save` wrote; returns the step to go on with and the curve so far."""
-    if not (work / "state.json").is_file():
-        return 0, []
-    state = read_json(work / "state.json")
-    tensors = load_file(work / f"state-{state['step']}.safetensors")
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(tensors[f"weight.{name}"])
-            optimizer.state[parameter] = {
-                key: tensors[f"{key}.{name}"]
-                for key in ("step", "exp_avg", "exp_avg_sq")
-                if f"{key}.{name}" in tensors
-            }
-    log.info("going on after step %d", state["step"])
-    return state["step"], state["curve"]
 
 
 def main() -> None:

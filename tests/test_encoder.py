@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from transformers import AutoTokenizer, CLIPModel
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
-from barnlib import encoder
+from barnlib import checkpoints, encoder
 from barnlib.artefacts import read_json
 from barnlib.encoder import contrast, draw_pictures, load_vision_model, normalise, text_tokenizer, train_clip
 from barnlib.parameters import Encoder, EncoderRecipe
@@ -34,7 +35,7 @@ RECIPE = EncoderRecipe(
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clip")
     pixels, pictures = draw_pictures(RECIPE)
-    history = train_clip(RECIPE, pixels, pictures, folder)
+    history = train_clip(RECIPE, pixels, pictures, folder, tmp_path_factory.mktemp("kept"))
     return folder, history, pixels, pictures
 
 
@@ -63,8 +64,29 @@ def test_training_lowers_both_losses_and_repeats(made, tmp_path):
     _, history, pixels, pictures = made
     for loss in ("caption_loss", "phrase_loss"):
         assert history[-1][loss] < history[0][loss] - 0.05
-    again = train_clip(RECIPE, pixels, pictures, tmp_path)
+    again = train_clip(RECIPE, pixels, pictures, tmp_path, tmp_path / "kept")
     assert [row["phrase_loss"] for row in again] == [row["phrase_loss"] for row in history]
+
+
+def test_training_goes_on_exactly_where_it_stopped(made, tmp_path, monkeypatch):
+    folder, history, pixels, pictures = made
+    monkeypatch.setattr(encoder, "CHECKPOINT_SECONDS", 0)
+    save = checkpoints.save
+
+    def stop(kept, step, tensors, progress):
+        save(kept, step, tensors, progress)
+        if step == 7:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(checkpoints, "save", stop)
+        train_clip(RECIPE, pixels, pictures, tmp_path / "clip", tmp_path / "kept")
+    torch.manual_seed(99)
+    resumed = train_clip(RECIPE, pixels, pictures, tmp_path / "clip", tmp_path / "kept")
+    assert [row["phrase_loss"] for row in resumed] == [row["phrase_loss"] for row in history]
+    weights = [load_file(one / "model.safetensors") for one in (folder, tmp_path / "clip")]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def test_folder_is_an_ordinary_clip(made):
