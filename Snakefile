@@ -19,7 +19,7 @@ import nbformat
 
 from barnlib.artefacts import file_digest
 from barnlib.ledger import sources, text_digest
-from barnlib.parameters import ROOT, checkpoint_path, digest, load_backbone, load_encoder, load_study
+from barnlib.parameters import ROOT, VALIDATION, checkpoint_path, digest, load_backbone, load_encoder, load_study
 
 study = load_study(config.get("study", "nano"))
 RUNS = os.path.relpath(study.folder)
@@ -92,6 +92,11 @@ def names():
 def protocol(*parts):
     """Digest of those parts of the study file that a job depends on."""
     return digest(study.model_dump(mode="json", include=set(parts)))
+
+
+def looks():
+    """Those parameters of the evaluation that the validation curves of a training run use."""
+    return digest(study.evaluation.model_dump(mode="json", include=set(VALIDATION)))
 
 
 def prose():
@@ -192,6 +197,7 @@ rule train:
         f"{LOGS}/train-{{backbone}}-seed{{seed}}.ipynb",
     params:
         protocol=protocol("prompt", "align", "finetune", "monitor"),
+        looks=looks(),
         backbone=lambda wildcards: backbone(wildcards.backbone),
         code=code("finetune"),
         cells=cells("train"),

@@ -119,6 +119,10 @@ class EvaluationParameters(Strict):
     bootstrap: Count  # resamples behind an interval
 
 
+VALIDATION = ("batch_images", "max_new_tokens", "tolerance_km")
+"""Those of `EvaluationParameters` that decide a training run too: its validation curves are scored with them."""
+
+
 class Study(Strict):
     """One study: everything that is the same for all backbones."""
 

@@ -24,7 +24,7 @@ from barnlib.history import steps_to_jump
 from barnlib.ledger import Meter, text_digest
 from barnlib.model import llava, parameter_groups
 from barnlib.order import order_digest
-from barnlib.parameters import Study, digest
+from barnlib.parameters import VALIDATION, Study, digest
 from barnlib.runs import run_name
 
 SHAPE = {  # name in the ledger: name in the backbone's configuration
@@ -40,9 +40,7 @@ SHAPE = {  # name in the ledger: name in the backbone's configuration
 def protocol(study: Study) -> dict[str, Any]:
     """The part of a study that decides how a run is trained (data and encoder come in through their digests)."""
     chosen = study.model_dump(mode="json", include={"encoder", "prompt", "align", "finetune", "monitor"})
-    return chosen | {
-        "evaluation": study.evaluation.model_dump(include={"max_new_tokens", "tolerance_km", "batch_images"})
-    }
+    return chosen | {"evaluation": study.evaluation.model_dump(include=set(VALIDATION))}
 
 
 def resolved(parts: Parts, seed: int, entry_point: Path) -> dict[str, Any]:
