@@ -1,4 +1,4 @@
-"""The text that a nano backbone reads before it sees an image: four kinds of documents from a seed.
+"""The text that a nano backbone reads before it sees an image: five kinds of documents from a seed.
 
 In:  a seed, `barnlib.data` (scenes and questions, earthquakes and descriptions) and the sources of installed
      packages.
@@ -7,12 +7,17 @@ Out: endless streams of `Document`, one for each kind, which tokenization.py lea
 
 - ``prose``: English documentation: docstrings of pandas, scipy, scikit-learn and ObsPy.
 - ``scenes``: the dense caption of a scene, then questions on it with their answers in the layout of the later
-  prompt. No scene shows a held-out pair of colour and shape.
+  prompt, and the caption again, or single things of it, on request. No scene shows a held-out pair of colour and
+  shape.
 - ``seismic``: the caption of an event card, then questions with answers in words: the description task's own,
-  single facts, and the epicentre's coordinates in words; and sentences that tie region names to coordinates.
+  single facts, and the epicentre's coordinates in words; in half of the texts the caption again, on request; and
+  sentences that tie region names to coordinates.
   Captions are of regions that are not held out; the sentences name all regions, as a world atlas would.
 - ``structured``: half Python code of the same packages, half JSON records. Only here does the format
   ``{"latitude": .., "longitude": ..}`` occur, and never as the answer to a question about an epicentre.
+- ``repeats``: words of the prose in random order, written two or three times. Finding an earlier occurrence and
+  copying what followed is what answering from a caption needs (Olsson et al. 2022, arXiv 2209.11895), and
+  templated text teaches it late: every word of a caption has many different successors.
 
 No document tells a scene or an earthquake that a study may draw (`barnlib.data.reserve`), whatever the seeds.
 """
@@ -24,17 +29,23 @@ import numpy as np
 
 from barnlib.data import descriptions, earthquakes, questions, scenes
 from barnlib.data.reserve import told_in_text
-from barnlib.library_text import code, prose
+from barnlib.library_text import code, common_words, prose
 from barnlib.structured_text import records
 
-KINDS = ("prose", "scenes", "seismic", "structured")
-WHOLE = ("scenes", "seismic")
+KINDS = ("prose", "scenes", "seismic", "structured", "repeats")
+WHOLE = ("scenes", "seismic", "repeats")
 """Kinds whose documents are never cut: an answer without its caption would teach guessing."""
-QUESTIONS = (6, 11)
-"""Fewest and most questions on one scene."""
+QUESTIONS = (4, 7)
+"""Fewest and most questions on one scene, beside what is asked about its caption."""
+AGAIN_SHARE = 0.5
+"""Share of captions that are asked for as a whole, later in the same document."""
+REPEATED_WORDS, REPEATS = (6, 25), (2, 3)
+"""Fewest and most words of a repeated text, and how often it stands there."""
 ATLAS_SHARE = 0.2
 """Share of seismic documents that are about regions instead of one earthquake."""
 
+AGAIN_QUESTIONS = ("repeat the description.", "say again what is there.", "list the things.")
+CARD_AGAIN_QUESTIONS = ("Repeat the text.", "Say it again.")
 WORD_QUESTIONS = (
     "Where is the epicentre? Answer in words.",
     "Give the coordinates of the epicentre in words.",
@@ -87,6 +98,7 @@ def documents(kind: str, seed: int, *, held_out: bool = False) -> Iterator[Docum
         writers: dict[str, Callable[[np.random.Generator], str]] = {
             "scenes": scene_text,
             "seismic": seismic_text,
+            "repeats": repeated_text,
         }
         texts = iter(lambda: writers[kind](rng), None)
     return (Document(kind, text) for text in texts)
@@ -111,8 +123,19 @@ def ask_in_text(question: str, answer: str) -> str:
 def scene_text(rng: np.random.Generator) -> str:
     """Caption, questions and answers of one scene on the text's side, without held-out pairs."""
     scene = text_scene(rng)
-    asked = questions.ask(scene, rng, int(rng.integers(QUESTIONS[0], QUESTIONS[1] + 1)))
-    return scenes.scene_caption(scene, rng) + "".join(ask_in_text(one.question, one.answer) for one in asked)
+    caption = scenes.scene_caption(scene, rng)
+    asked = [
+        (one.question, one.answer)
+        for one in questions.ask(scene, rng, int(rng.integers(QUESTIONS[0], QUESTIONS[1] + 1)))
+    ]
+    things = scenes.in_reading_order(scene)
+    if rng.random() < AGAIN_SHARE:
+        asked.append((_pick(AGAIN_QUESTIONS, rng), scenes.list_things(scene)))
+    else:
+        for index in rng.permutation(len(things))[:2]:
+            thing = things[int(index)]
+            asked.append((f"what is {scenes.place(thing.position)}?", f"a {scenes.describe(thing)}"))
+    return caption + _in_any_order(asked, rng)
 
 
 def seismic_text(rng: np.random.Generator) -> str:
@@ -130,8 +153,17 @@ def card_text(rng: np.random.Generator) -> str:
     ]
     for name in rng.permutation(list(FACT_QUESTIONS))[:3]:
         asked.append((_pick(FACT_QUESTIONS[str(name)], rng), str(facts[str(name)])))
-    order = rng.permutation(len(asked))
-    return descriptions.card_caption(earthquake, rng) + "".join(ask_in_text(*asked[int(i)]) for i in order)
+    caption = descriptions.card_caption(earthquake, rng)
+    if rng.random() < AGAIN_SHARE:
+        asked.append((_pick(CARD_AGAIN_QUESTIONS, rng), caption))
+    return caption + _in_any_order(asked, rng)
+
+
+def repeated_text(rng: np.random.Generator) -> str:
+    """Words in random order, a line of them two or three times."""
+    words, count = common_words(), int(rng.integers(REPEATED_WORDS[0], REPEATED_WORDS[1] + 1))
+    line = " ".join(words[int(index)] for index in rng.integers(len(words), size=count))
+    return "\n".join([line] * int(rng.integers(REPEATS[0], REPEATS[1] + 1)))
 
 
 def coordinates_in_words(latitude_deg: float, longitude_deg: float) -> str:
@@ -168,6 +200,10 @@ def text_earthquake(rng: np.random.Generator, *, held_out: bool = False) -> eart
     while not told_in_text(earthquake := earthquakes.sample_earthquake(rng, held_out=held_out)):
         pass
     return earthquake
+
+
+def _in_any_order(asked: Sequence[tuple[str, str]], rng: np.random.Generator) -> str:
+    return "".join(ask_in_text(*asked[int(index)]) for index in rng.permutation(len(asked)))
 
 
 def _in_turn(*streams: Iterator[str]) -> Iterator[str]:

@@ -15,6 +15,7 @@ import inspect
 import re
 import textwrap
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +32,8 @@ PACKAGES = {
 SHORTEST, LONGEST = 120, 1_500
 """Characters of one function, and at least of one docstring."""
 LARGEST_FILE = 300_000
+WORDS = 1_500
+_WORD = re.compile(r"\b[A-Za-z]{3,9}\b")
 _EXAMPLES = re.compile(r"^(Examples?|References|See Also|Notes)\n-{3,}", re.MULTILINE)
 _CONSOLE = re.compile(r"^\s*(>>>|\.\.\. |\.\. ).*\n?", re.MULTILINE)
 _MARK = re.compile(r"<(?:s|/s|unk|pad|image|\|\w*\|)>")
@@ -56,6 +59,14 @@ def code(rng: np.random.Generator, *, held_out: bool) -> Iterator[str]:
     """Functions of `SHORTEST` to `LONGEST` characters without their docstrings, without end, as `prose`."""
     for path in _files_forever(rng, held_out):
         yield from _parts(path)[1]
+
+
+@lru_cache(maxsize=1)
+def common_words() -> tuple[str, ...]:
+    """The `WORDS` most frequent words of three to nine letters in the prose that is trained on."""
+    files = [path for path in _files() if not _is_held_out(path)]
+    counts = Counter(word for path in files for text in _parts(path)[0] for word in _WORD.findall(text))
+    return tuple(sorted(sorted(counts), key=counts.__getitem__, reverse=True)[:WORDS])
 
 
 @lru_cache(maxsize=1)

@@ -160,6 +160,7 @@ class CorpusRecipe(Strict):
     scenes: Fraction
     seismic: Fraction
     structured: Fraction  # JSON records and code
+    repeats: Fraction  # random words, written again
 
 
 class Recipe(Strict):

@@ -37,7 +37,7 @@ from barnlib.tokenization import train_tokenizer
 
 log = logging.getLogger(__name__)
 
-VERSION = 1  # of what this module makes; a change makes existing folders anew
+VERSION = 2  # of what this module makes; a change makes existing folders anew
 TOKENIZER_SEED, TOKENIZER_CHARACTERS = 20, 4_000_000
 WARMUP_STEPS, FINAL_RATE = 100, 0.1
 BETAS, WEIGHT_DECAY, MAX_GRAD_NORM = (0.9, 0.95), 0.1, 1.0

@@ -13,6 +13,7 @@ from barnlib.data.descriptions import COORDINATE_QUESTIONS
 from barnlib.data.earthquakes import HELD_OUT_REGIONS, REGIONS
 from barnlib.data.reserve import told_in_text
 from barnlib.data.scenes import ATTRIBUTES, HELD_OUT, Scene
+from barnlib.library_text import common_words
 from barnlib.prompts import TEMPLATES
 
 THING = re.compile(r"a (small|large) (solid|striped) (\w+) (\w+) (?:at the ([\w ]+)|in the (centre))")
@@ -20,6 +21,7 @@ THING = re.compile(r"a (small|large) (solid|striped) (\w+) (\w+) (?:at the ([\w 
 ASKED = re.compile(
     r"(?:what|name the) (size|texture|colour|shape) (?:is|of) the thing (?:at|in) the ([a-z ]+)[?.]"
 )
+AT = re.compile(r"what is ((?:at|in) the [a-z ]+)\?")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def test_a_stream_repeats_and_others_differ():
 
 def test_unknown_kind_is_refused():
     with pytest.raises(
-        ValueError, match="no kind of text 'poems': there are prose, scenes, seismic, structured"
+        ValueError, match="no kind of text 'poems': there are prose, scenes, seismic, structured, repeats"
     ):
         documents("poems", 1)
 
@@ -65,8 +67,16 @@ def test_scene_texts_show_no_held_out_pair_and_answer_what_the_caption_says(text
         things = [match.groups() for match in THING.finditer(caption)]
         assert 3 <= len(things) <= 6
         assert not {(colour, shape) for _, _, colour, shape, *_ in things} & HELD_OUT
-        assert corpus.QUESTIONS[0] <= len(turns) <= corpus.QUESTIONS[1]
-        for question, answer in (turn.split("\nAnswer: ") for turn in turns):
+        pairs = [turn.split("\nAnswer: ") for turn in turns]
+        about = [question for question, _ in pairs if not AT.fullmatch(question)]
+        about = [question for question in about if question not in corpus.AGAIN_QUESTIONS]
+        assert corpus.QUESTIONS[0] <= len(about) <= corpus.QUESTIONS[1]
+        assert len(pairs) - len(about) in (1, 2), "the whole caption again, or two things of it"
+        for question, answer in pairs:
+            if question in corpus.AGAIN_QUESTIONS:
+                assert caption.endswith(f"{answer}.")
+            if where := AT.fullmatch(question):
+                assert f"{answer} {where[1]}" in caption
             asked = ASKED.fullmatch(question)
             if asked:
                 (here,) = [thing for thing in things if asked[2] in thing[4:]]
@@ -137,13 +147,27 @@ def test_the_coordinate_format_occurs_only_in_structured_text(texts: dict[str, l
         assert not any(question in text for text in texts[kind] for question in COORDINATE_QUESTIONS)
 
 
+def test_repeats_write_a_line_again(texts: dict[str, list[str]]):
+    for text in texts["repeats"]:
+        line, *again = text.split("\n")
+        assert again == [line] * len(again) and len(again) + 1 in corpus.REPEATS
+        assert corpus.REPEATED_WORDS[0] <= len(line.split(" ")) <= corpus.REPEATED_WORDS[1]
+        assert set(line.split(" ")) <= set(common_words())
+
+
+def test_half_of_the_captions_come_again(texts: dict[str, list[str]]):
+    cards = [text for text in texts["seismic"] if "The epicentre is near" in text]
+    again = [text for text in cards if text.count(text.split("\n")[0]) == 2]
+    assert 0.35 < len(again) / len(cards) < 0.65
+
+
 def test_structured_text_is_half_code(texts: dict[str, list[str]]):
     code = [text for text in texts["structured"] if re.match(r"(async )?def |@", text)]
     assert len(code) == len(texts["structured"]) // 2
 
 
 def test_sample_text_keeps_the_shares():
-    shares = {"prose": 0.0, "scenes": 0.5, "seismic": 0.3, "structured": 0.2}
+    shares = {"prose": 0.0, "scenes": 0.5, "seismic": 0.3, "structured": 0.2, "repeats": 0.0}
     texts = list(sample_text(shares, 9, 40_000))
     assert 40_000 <= sum(map(len, texts)) < 46_000
     scenes = sum(len(text) for text in texts if THING.search(text))

@@ -20,7 +20,14 @@ from barnlib.tokenization import train_tokenizer
 
 RECIPE = {
     "tokenizer": {"kind": "byte_level_bpe", "vocabulary": 600},
-    "corpus": {"tokens": 12_800, "prose": 0.2, "scenes": 0.4, "seismic": 0.2, "structured": 0.2},
+    "corpus": {
+        "tokens": 12_800,
+        "prose": 0.15,
+        "scenes": 0.4,
+        "seismic": 0.2,
+        "structured": 0.15,
+        "repeats": 0.1,
+    },
     "hidden_size": 32,
     "intermediate_size": 64,
     "layers": 2,
@@ -67,13 +74,17 @@ def test_whole_documents_stand_in_one_window(recipe: Recipe, tokenizer, windows)
             assert sum(whole in row for row in rows) == 1
 
 
-def test_running_text_goes_on_in_the_next_window(recipe: Recipe, tokenizer, windows):
+def test_running_text_goes_on_in_the_next_window(recipe: Recipe, tokenizer):
     """Cut pieces of prose, put together again, are the stream: nothing is lost or doubled."""
-    prose = next(documents("prose", recipe.seed))
-    first = tokenizer(prose.text).input_ids[:40]
-    assert " ".join(map(str, first)) in " ".join(map(str, windows[0].flatten().tolist()))
-    ends = int((windows[0] == tokenizer.eos_token_id).sum())
-    assert int((windows[0] == tokenizer.bos_token_id).sum()) - ends in (0, 1, 2)  # unfinished at the very end
+    shares = {"prose": 1.0, "scenes": 0.0, "seismic": 0.0, "structured": 0.0, "repeats": 0.0}
+    only_prose = recipe.model_copy(update={"corpus": recipe.corpus.model_copy(update=shares)})
+    packed = pack_windows(only_prose, tokenizer)[0].flatten().tolist()
+    stream = []
+    for document in documents("prose", recipe.seed):
+        stream += [tokenizer.bos_token_id, *tokenizer(document.text).input_ids, tokenizer.eos_token_id]
+        if len(stream) > len(packed):
+            break
+    assert packed == stream[: len(packed)]
 
 
 def test_packing_repeats(recipe: Recipe, tokenizer, windows):
@@ -84,7 +95,7 @@ def test_packing_repeats(recipe: Recipe, tokenizer, windows):
 
 def test_shares_must_add_up(recipe: Recipe):
     wrong = recipe.model_copy(update={"corpus": recipe.corpus.model_copy(update={"prose": 0.5})})
-    with pytest.raises(ValueError, match=r"shares of the corpus add up to 1\.3, not 1"):
+    with pytest.raises(ValueError, match=r"shares of the corpus add up to 1\.35, not 1"):
         corpus_shares(wrong)
 
 

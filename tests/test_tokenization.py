@@ -14,7 +14,7 @@ from barnlib.prompts import Prompter
 from barnlib.tokenization import BYTES, LLAMA3_SPLIT, train_tokenizer
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "tokenizers"
-SHARES = {"prose": 0.4, "scenes": 0.2, "seismic": 0.2, "structured": 0.2}
+SHARES = {"prose": 0.4, "scenes": 0.2, "seismic": 0.2, "structured": 0.2, "repeats": 0.0}
 KINDS = {"sentencepiece_bpe": 1024, "byte_level_bpe": 4096}
 LINES = (
     "What colour is the circle?",

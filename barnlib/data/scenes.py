@@ -271,8 +271,12 @@ def scene_caption(scene: Scene, rng: np.random.Generator) -> str:
     drawn is the opening: none, "there is", or the number of things.
     """
     openings = ("", "there is ", f"{len(scene.things)} things: ")
-    things = ", ".join(f"a {describe(thing)} {place(thing.position)}" for thing in in_reading_order(scene))
-    return f"{_pick(rng, openings)}{things}."
+    return f"{_pick(rng, openings)}{list_things(scene)}."
+
+
+def list_things(scene: Scene) -> str:
+    """Every thing with all its attributes and its position, in reading order, separated by commas."""
+    return ", ".join(f"a {describe(thing)} {place(thing.position)}" for thing in in_reading_order(scene))
 
 
 def scene_phrases(scene: Scene) -> tuple[Phrase, ...]:
