@@ -49,6 +49,10 @@ PASSES = (
     ("heldout", "shuffled"),
 )
 TOGETHER = 8  # questions on one image that are answered in one packed sequence
+LISTED = (
+    ("validation", "image"),
+    ("test", "image"),
+)  # passes that score every candidate of a closed answer list
 
 
 @dataclass(frozen=True)
@@ -197,8 +201,9 @@ def _evaluate(parts: Parts, trained: Path, seed: int, folder: Path, decided: dic
 def predictions(parts: Parts, model: Model, job: Job, seed: int) -> pd.DataFrame:
     """Answer the items of a job and score the answers; the columns are those of the predictions table.
 
-    Beside metrics.PREDICTION_COLUMNS: `shown` (the image that the model saw, "" if blank) and `details` (the score's
-    details as JSON).
+    Beside metrics.PREDICTION_COLUMNS: `shown` (the image that the model saw, "" if blank), `details` (the score's
+    details as JSON) and `choices` (JSON: each candidate of a closed answer list with its log-probability in nats, EOS
+    included; missing where the answer is open, and outside of the passes `LISTED`).
     """
     study, prompter = parts.study, parts.prompter
     rows = {image: parts.rows[shown] if shown else parts.blank_row for image, shown in job.shown.items()}
@@ -207,8 +212,12 @@ def predictions(parts: Parts, model: Model, job: Job, seed: int) -> pd.DataFrame
     references = _references(
         parts, model, [(*key, i.answer) for key, i in zip(asked, job.items, strict=True)]
     )
+    listed = (job.split, job.condition) in LISTED
+    choices = _choices(parts, model, job.items, asked, references) if listed else [None] * len(asked)
     records = []
-    for item, key, (reference_logprob, reference_tokens) in zip(job.items, asked, references, strict=True):
+    for item, key, (reference_logprob, reference_tokens), candidates in zip(
+        job.items, asked, references, choices, strict=True
+    ):
         answer = answers[key]
         scored = score(
             job.task, answer.text, item.facts, item.answer, tolerance_km=study.evaluation.tolerance_km
@@ -241,10 +250,11 @@ def predictions(parts: Parts, model: Model, job: Job, seed: int) -> pd.DataFrame
                 "first_token_logprob": answer.first_logprob,
                 "reference_logprob": reference_logprob,
                 "reference_tokens": reference_tokens,
+                "choices": candidates and _json(candidates),
             }
         )
     # pandas would read a column without any text as one of numbers, and parts could then not be put together
-    return pd.DataFrame(records).astype({"parsed": "string"})
+    return pd.DataFrame(records).astype({"parsed": "string", "choices": "string"})
 
 
 def _json(value: dict[str, Any]) -> str:
@@ -277,6 +287,30 @@ def _references(parts: Parts, model: Model, asked: Sequence[tuple[int, str, str]
         known = reference_logprobs(model, pack(parts.prompter, groups).to(parts.device), parts.table)
         found += zip((-known.branch_nats).tolist(), known.branch_tokens.tolist(), strict=True)
     return found
+
+
+def _choices(
+    parts: Parts,
+    model: Model,
+    items: Sequence[Item],
+    asked: Sequence[tuple[int, str]],
+    references: Sequence[tuple[float, int]],
+) -> list[dict[str, float] | None]:
+    """Log-probability of every candidate of each item's closed list, in the list's order; None where it is open.
+
+    The reference is one of the candidates and known already, so only the others are computed.
+    """
+    others = [
+        (*key, choice)
+        for key, item in zip(asked, items, strict=True)
+        for choice in item.choices
+        if choice != item.answer
+    ]
+    known = iter(_references(parts, model, others))
+    return [
+        {choice: logprob if choice == item.answer else next(known)[0] for choice in item.choices} or None
+        for item, (logprob, _) in zip(items, references, strict=True)
+    ]
 
 
 def _batches(parts: Parts, turns: Sequence[tuple[int, Turn]]) -> Iterator[list[Group]]:

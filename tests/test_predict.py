@@ -108,6 +108,31 @@ def test_answers_are_those_of_generate_on_pixels(table, tiny_study, parts, model
         assert row["reference_tokens"] == len(answer)
 
 
+@torch.inference_mode()
+def test_every_candidate_of_a_closed_list_is_scored(table, tiny_study, parts, model):
+    """Against one plain forward over pixels for each candidate."""
+    listed = table[table["choices"].notna()]
+    scenes = table[(table["task"] == "vqa_scene") & (table["condition"] == "image")]
+    assert set(listed.index) == set(scenes[scenes["split"].isin(["validation", "test"])].index)
+    items = {item.id: item for split in ("validation", "test") for item in load_items(tiny_study, split)}
+    for row in listed.to_dict("records"):
+        item, found = items[row["item"]], json.loads(row["choices"])
+        assert tuple(found) == item.choices
+        assert found[item.answer] == pytest.approx(row["reference_logprob"])
+        if row["answer"] in found and row["stop"] == "eos":
+            assert found[row["answer"]] == pytest.approx(row["logprob"], abs=1e-3)
+    for row in listed.groupby("split").nth(1).to_dict("records"):
+        item, found = items[row["item"]], json.loads(row["choices"])
+        prompt = parts.prompter.prompt_ids(item.question)
+        for choice, logprob in found.items():
+            answer = parts.prompter.answer_ids(choice)
+            logits = model(
+                input_ids=torch.tensor([prompt + answer]), pixel_values=pixels(tiny_study, row["shown"])
+            ).logits[0, len(prompt) - 1 : -1]
+            expected = logits.log_softmax(-1).gather(1, torch.tensor(answer)[:, None]).sum().item()
+            assert logprob == pytest.approx(expected, abs=1e-3)
+
+
 def test_scores_texts_and_lengths_are_those_of_the_item(table, tiny_study, parts):
     items = {item.id: item for item in load_items(tiny_study, "test")}
     for row in table[table["split"] == "test"].to_dict("records"):
