@@ -453,7 +453,8 @@ def rankings(
         value), `held`: the share of resampled images on which the order is the same, and `agrees`: whether it is the
         order under the group's first definition.
     """
-    rows, first = [], {}
+    rows: list[dict[str, Any]] = []
+    first: dict[tuple[Any, ...], str | None] = {}
     for group in resampled:
         for measure in measured:
             place, sign = MEASURES.index(measure), BETTER[measure]
@@ -465,8 +466,8 @@ def rankings(
             exists = not np.isnan(means).any()
             same = (np.diff(sign * drawn[best], axis=0) <= 0).all(0)
             order = " > ".join(names[at] for at in best) if exists else None
-            labels = {name: value for name, value in group.labels.items() if name != "definition"}
-            reference = first.setdefault((*labels.values(), measure), order)
+            of_group = [value for name, value in group.labels.items() if name != "definition"]
+            reference = first.setdefault((*of_group, measure), order)
             rows.append(
                 {
                     **group.labels,

@@ -12,6 +12,7 @@ bounds the probability of the answer's text from below.
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -69,7 +70,7 @@ def with_confidence(predictions: pd.DataFrame) -> pd.DataFrame:
         per_byte=np.exp(np.minimum(nats, 0) / np.maximum(size, 1)),
         first_token=np.exp(np.minimum(first, 0)),
         token_mean=np.exp(np.minimum(nats, 0) / np.maximum(tokens, 1)),
-        listed=pd.array(np.where(lists.exist, lists.given >= 0, None), dtype="boolean"),
+        listed=pd.Series(lists.given >= 0, predictions.index).astype("boolean").mask(~lists.exist),
     )
 
 
@@ -96,11 +97,11 @@ def temperatures(validation: pd.DataFrame) -> pd.DataFrame:
         correct = part["correct"].to_numpy(bool)
         usable = ~np.isnan(odds)
         if chosen.any():
-            at = _best_temperature(lambda t, lists=lists, chosen=chosen: lists.nats(t)[chosen].mean())
+            at = _best_temperature(partial(_nats_of_lists, lists, chosen))
             items, kind = int(chosen.sum()), "choices"
         else:
             signed = np.where(correct, odds, -odds)[usable]
-            at = _best_temperature(lambda t, signed=signed: -log_expit(signed / t).sum())
+            at = _best_temperature(partial(_nats_of_outcomes, signed))
             items, kind = len(signed), "answers"
         edge = bool(items) and not SMALLEST * 1.01 < at < LARGEST / 1.01
         found = {"temperature": at if items else float("nan"), "fitted_on": kind, "items": items}
@@ -147,7 +148,7 @@ class Candidates:
     def of(cls, table: pd.DataFrame) -> "Candidates":
         """The lists in the column `choices`; a table without it has none."""
         texts = table["choices"] if "choices" in table else [None] * len(table)
-        lists = [None if pd.isna(text) else json.loads(text) for text in texts]
+        lists = [None if pd.isna(text) else json.loads(str(text)) for text in texts]
         return cls(lists, list(table["answer"]), list(table["reference"]))
 
     def shares(self, temperature: float | Array) -> Array:
@@ -173,10 +174,19 @@ def _log_odds(nats: Array) -> Array:
     return capped - np.log(-np.expm1(capped))
 
 
+def _nats_of_lists(lists: Candidates, chosen: NDArray[np.bool_], temperature: float) -> float:
+    return float(lists.nats(temperature)[chosen].mean())
+
+
+def _nats_of_outcomes(signed: Array, temperature: float) -> float:
+    """``signed``: log-odds of the answer where it is right, of the contrary where it is wrong."""
+    return float(-log_expit(signed / temperature).sum())
+
+
 def _best_temperature(loss: Callable[[float], float]) -> float:
     """The temperature of least loss, looked for on a logarithmic scale."""
     found = minimize_scalar(
-        lambda exponent: float(loss(float(np.exp(exponent)))),
+        lambda exponent: loss(float(np.exp(exponent))),
         bounds=(np.log(SMALLEST), np.log(LARGEST)),
         method="bounded",
         options={"xatol": 1e-5},
