@@ -30,6 +30,13 @@ from barnlib.charts import COUNTS, Note, Palette, _dressed, _horizontal
 SET_ROW = 1.6  # rows of text that a set of backbones takes
 NODE = 0.07  # half the width of a backbone's bar, in steps from one backbone to the next
 FLOWS = {"kept": 0.35, "gained": 0.75, "lost": 0.55, "neither": 0.15}  # opacity
+# Where a flow's name stands along its way, and how it is aligned: apart, although gained and lost cross.
+TOLD: dict[str, tuple[float, Any]] = {
+    "kept": (0.5, "center"),
+    "gained": (0.96, "right"),
+    "lost": (0.04, "left"),
+    "neither": (0.5, "center"),
+}
 
 
 def sets(
@@ -124,11 +131,14 @@ def flow(table: pd.DataFrame, backbones: Palette, note: Note, *, title: str) -> 
     up = alt.Scale(domain=[0, 1.1], nice=False)
     share = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1], grid=False)
     y = alt.Y("low:Q", title="share of items", scale=up, axis=share)
-    widest = ribbons[ribbons["middle"] & (ribbons["share"] >= 0.04)]
-    widest = widest.assign(
-        text=[f"{f} {s:.0%}" for f, s in zip(widest["flow"], widest["share"], strict=True)]
-    )
+    told = ribbons[ribbons["told"] & (ribbons["share"] >= 0.04)]
+    told = told.assign(text=[f"{f} {s:.0%}" for f, s in zip(told["flow"], told["share"], strict=True)])
     halo: dict[str, Any] = {"stroke": PAPER, "strokeWidth": 4, "strokeJoin": "round"}
+    named: list[tuple[pd.DataFrame, Any, str]] = [
+        (nodes.iloc[:1], "left", "x"),
+        (nodes.iloc[1:-1], "center", "at"),
+        (nodes.iloc[last:], "right", "x2"),
+    ]
     bars = alt.Chart(nodes)
     layers: list[alt.Chart] = [
         alt.Chart(ribbons[ribbons["flow"] == flow])
@@ -147,18 +157,17 @@ def flow(table: pd.DataFrame, backbones: Palette, note: Note, *, title: str) -> 
             tooltip=tooltip(nodes, ["backbone", "solved"], ".1%"),
         ),
         *(
-            alt.Chart(widest).mark_text(**style).encode(x=x, y=alt.Y("centre:Q", scale=up), text="text:N")
+            alt.Chart(told[told["flow"] == flow])
+            .mark_text(align=align, **style)
+            .encode(x=x, y=alt.Y("centre:Q", scale=up), text="text:N")
+            for flow, (_, align) in TOLD.items()
             for style in (halo, {})
         ),
         *(
             alt.Chart(part)
             .mark_text(align=align, fontWeight=600, baseline="bottom")
             .encode(x=alt.X(f"{edge}:Q", scale=across), y=alt.Y("above:Q", scale=up), text="backbone:N")
-            for part, align, edge in (
-                (nodes.iloc[:1], "left", "x"),
-                (nodes.iloc[1:-1], "center", "at"),
-                (nodes.iloc[last:], "right", "x2"),
-            )
+            for part, align, edge in named
             if len(part)
         ),
     ]
@@ -177,14 +186,14 @@ def _ribbons(place: int, row: Mapping[Any, Any]) -> pd.DataFrame:
     kept, gained, lost = (float(row[name]) for name in ("kept", "gained", "lost"))
     left = {"kept": 0.0, "lost": kept, "gained": kept + lost, "neither": kept + lost + gained}
     right = {"kept": 0.0, "gained": kept, "lost": kept + gained, "neither": kept + gained + lost}
-    t = np.linspace(0, 1, 25)
+    t = np.linspace(0, 1, 51).round(2)
     eased = t * t * (3 - 2 * t)
     parts = []
     for name in FLOWS:
         share = float(row[name])
         low = left[name] + (right[name] - left[name]) * eased
         shape = {"x": place + NODE + (1 - 2 * NODE) * t, "low": low, "high": low + share}
-        labels = {"flow": name, "share": share, "step": f"{place} {name}", "middle": t == 0.5}
+        labels = {"flow": name, "share": share, "step": f"{place} {name}", "told": t == TOLD[name][0]}
         parts.append(pd.DataFrame({**shape, "centre": low + share / 2, **labels}))
     return pd.concat(parts)
 
@@ -211,7 +220,7 @@ def dumbbell(
     named = backbones.named(checked(table, columns, interval=("low", "estimate", "high")))
     present = [name for name in backbones.titles.values() if name in set(named["backbone"])]
     named, rows = placed(named, group, None, [])
-    offset = {name: 0.32 * (place - (len(present) - 1) / 2) for place, name in enumerate(present)}
+    offset = {name: 0.36 * (place - (len(present) - 1) / 2) for place, name in enumerate(present)}
     named["y"] = named["y"] + named["backbone"].map(offset)
     ends = named.groupby(group, sort=False).agg(
         least=("estimate", "min"), most=("estimate", "max"), y=("top", "first")
