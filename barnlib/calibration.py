@@ -201,8 +201,7 @@ def resample(
 ) -> list[Resampled]:
     """Every measure of every run, and on resampled images, for each group and definition.
 
-    A definition that no answer of a group has is left out there; a run of which some answers have no confidence gets
-    NaN, because what is left would not be the same items.
+    A run of which some answers have no confidence gets NaN, because what is left would not be the same items.
 
     Raises:
         ValueError: as `metrics.check_predictions`; a confidence that is not in 0 to 1.
@@ -214,8 +213,6 @@ def resample(
         counts = {"items": group["item"].nunique(), "images": len(images)}
         draws = image_draws(rng, resamples, len(images))
         for definition in definitions:
-            if group[definition].isna().all():
-                continue
             values, replicates = {}, {}
             for run, rows in group.groupby(["backbone", "seed"], sort=False).indices.items():
                 part = group.iloc[rows]

@@ -12,8 +12,7 @@ from barnlib.confidence import Candidates
 from barnlib.findings import titled
 
 DEFINITION_TITLES = {
-    "primary": "primary",
-    "closed_list": "share of the closed list",
+    "primary": "primary (share of the list)",
     "whole": "whole answer",
     "per_byte": "per byte",
     "first_token": "first token",
@@ -67,7 +66,9 @@ def temperature_title(fitted: pd.DataFrame) -> str:
     if usable.empty:
         return "No temperature could be fitted"
     hot = int((usable["temperature"] > 1).sum())
-    return f"{hot} of {len(usable)} temperatures lie above 1, which lowers confidence"
+    edge = int(usable["at_edge"].sum())
+    rest = f"; {edge} lie at the edge of the range, without an optimum" if edge else ""
+    return f"{hot} of {len(usable)} temperatures lie above 1, which lowers confidence{rest}"
 
 
 def ranking_title(ranks: pd.DataFrame) -> str:

@@ -71,8 +71,9 @@ def _panel(name: str, pooled: float, inside: float) -> str:
 def successive(table: pd.DataFrame, backbones: Sequence[str]) -> pd.DataFrame:
     """Those rows of a table of pairs in which b comes right after a in the study's order, in that order."""
     places = {name: place for place, name in enumerate(backbones)}
-    following = table[table["b"].map(places) - table["a"].map(places) == 1]
-    return following.sort_values("a", key=lambda names: names.map(places), kind="stable")
+    start = table["a"].map(places).astype(float)
+    following = table[table["b"].map(places).astype(float) - start == 1]
+    return following.loc[start[following.index].sort_values(kind="stable").index]
 
 
 def side_by_side(agreement: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
@@ -80,6 +81,17 @@ def side_by_side(agreement: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataF
     rows = agreement[agreement["measure"].isin(KINDS) & agreement["estimate"].notna()]
     rows = named_pairs(rows.sort_values("kind", kind="stable"), titles)
     return rows.assign(how=rows["measure"].map(KINDS))
+
+
+def interval_texts(table: pd.DataFrame, format: str = "+.2f") -> list[str]:
+    """Each row's estimate with its interval, as a cell of a table: what does not exist is a dash."""
+    return [
+        "–"
+        if pd.isna(row.estimate)
+        else f"{row.estimate:{format}}"
+        + ("" if pd.isna(row.low) else f" ({row.low:{format}} to {row.high:{format}})")
+        for row in table.itertuples()
+    ]
 
 
 def yardstick_title(floor: pd.DataFrame) -> str:

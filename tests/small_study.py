@@ -20,7 +20,7 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
 def write_runs(study: Study) -> None:
     """Write every run of a study: a ledger that violates nothing, and predictions on real items."""
-    splits = {split: load_items(study, split) for split in ("test", "heldout")}
+    splits = {split: load_items(study, split) for split in ("validation", "test", "heldout")}
     for number, backbone in enumerate(study.backbones):
         for seed in study.seeds:
             rng = np.random.default_rng([number, seed])
@@ -33,12 +33,13 @@ def write_runs(study: Study) -> None:
             rows = [
                 _row(study, backbone, seed, split, condition, item, items, rng)
                 for split, items in splits.items()
-                for condition in RIGHT
+                for condition in (RIGHT if split != "validation" else ("image",))
                 for item in items
             ]
             evaluated = study.folder / "evaluate" / name
             _folder(evaluated)
-            pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS)).to_parquet(evaluated / "predictions.parquet")
+            table = pd.DataFrame(rows, columns=[*PREDICTION_COLUMNS, "choices"])
+            table.to_parquet(evaluated / "predictions.parquet")
             seal(evaluated, {"run": name})
 
 
@@ -61,6 +62,8 @@ def _row(
     answer = item.answer if rng.random() < RIGHT[condition] else others[rng.integers(len(others))]
     answer = HOSTILE if rng.random() < 0.05 else answer
     result = score(item.task, answer, item.facts, item.answer, tolerance_km=study.evaluation.tolerance_km)
+    sure = float(-rng.exponential(0.5))
+    listed = {choice: sure if choice == answer else float(-rng.exponential(2.0)) for choice in item.choices}
     return {
         "study": study.name,
         "run": run_name(backbone, seed),
@@ -79,11 +82,12 @@ def _row(
         "parsed": None if result.parsed is None else json.dumps(result.parsed),
         "score": result.score,
         "correct": result.correct,
-        "logprob": -1.0,
+        "logprob": sure,
         "tokens": 3,
         "bytes": len(answer.encode()),
         "stop": "eos",
-        "first_token_logprob": -0.5,
+        "first_token_logprob": sure / 2,
         "reference_logprob": -1.0,
         "reference_tokens": 3,
+        "choices": json.dumps(listed) if listed and condition == "image" else None,
     }

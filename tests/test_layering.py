@@ -12,15 +12,24 @@ from barnlib.parameters import ROOT
 PACKAGE = ROOT / "barnlib"
 # From the tables to the page: these read what evaluation wrote, on a machine that need not have torch.
 ANALYSES = (
+    "agreement",
     "baselines",
     "book",
+    "calibration",
     "charts",
+    "charts_confidence",
+    "charts_instances",
+    "confidence",
     "coordinates",
+    "evidence_rows",
     "findings",
+    "findings_confidence",
+    "findings_instances",
     "gallery",
     "instances",
     "metrics",
     "notebook",
+    "shown",
     "vega",
 )
 WITHOUT_TORCH = (
@@ -29,6 +38,7 @@ WITHOUT_TORCH = (
     "intervals",
     "ledger",
     "parameters",
+    "replicates",
     "runs",
     "scoring",
     "data.recorded",
