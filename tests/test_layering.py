@@ -39,7 +39,7 @@ LAYERS = (
     {"artefacts", "geometry"},
     {"data"},
     {"corpus", "encoder", "features", "ledger", "probes", "prompts", "scoring", "tokenization"},
-    {"ceiling", "packing", "pretrain"},
+    {"ceiling", "grammar", "packing", "pretrain"},
     {"model"},
     {"forward"},
     {"decoding", "likelihood"},
