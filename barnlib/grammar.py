@@ -9,6 +9,7 @@ knows nothing then writes a well-formed guess.
 """
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -40,7 +41,9 @@ class Grammar:
     def __init__(self, prompter: Prompter, expression: str, vocabulary: int) -> None:
         grammar = LLMatcher.grammar_from_regex(prompter.template.before_answer + expression)
         # One stop id is enough, and it must be the one that training ends answers with.
-        tokenizer = from_tokenizer(prompter.tokenizer, n_vocab=vocabulary, eos_token=prompter.eos_id)
+        tokenizer = from_tokenizer(
+            cast(Any, prompter.tokenizer), n_vocab=vocabulary, eos_token=prompter.eos_id
+        )
         problem = LLMatcher.validate_grammar(grammar, tokenizer)
         if problem:
             raise ValueError(f"the expression {expression!r} cannot be followed: {problem}")

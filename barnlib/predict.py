@@ -209,8 +209,8 @@ def predictions(parts: Parts, model: Model, job: Job, seed: int) -> pd.DataFrame
     asked = [(rows[item.image], item.question) for item in job.items]
     allowed = None
     if job.condition == "constrained":
-        vocabulary = llava(model).get_output_embeddings().out_features
-        allowed = Grammar(prompter, FORMS[job.task], vocabulary).allowed
+        vocabulary = llava(model).lm_head.weight.shape[0]
+        allowed = Grammar(prompter, FORMS[job.task], int(vocabulary)).allowed
     answers = _answers(parts, model, asked, study.evaluation.max_new_tokens[job.task], allowed)
     references = _references(
         parts, model, [(*key, i.answer) for key, i in zip(asked, job.items, strict=True)]
