@@ -64,10 +64,9 @@ def tolerance_curves(
     if guesses is not None and len(guesses):
         grey = checked(guesses, ["backbone", "tolerance_km", "estimate"])
         grey = grey.assign(backbone=grey["backbone"].str.replace("_", " "))
-        at_end = grey[grey["tolerance_km"] == _middle_of(grey["tolerance_km"])]
         lines = alt.Chart(grey).encode(x=x, detail="backbone:N")
         layers.insert(0, lines.mark_line(color=MUTED, strokeDash=[5, 3], strokeWidth=1.3).encode(y=y))
-        text = alt.Chart(at_end).mark_text(align="left", dy=-7, color=MUTED)
+        text = alt.Chart(_name_places(grey)).mark_text(align="right", dx=-6, color=MUTED)
         layers.append(text.encode(x=x, y=y, text="backbone:N"))
     at = named[named["tolerance_km"] == _nearest(named["tolerance_km"], tolerance_km)]
     said = [
@@ -123,8 +122,7 @@ def answer_map(
     columns = min(columns, len(panels))
     width = WIDTH // columns - 12
     height = round(width * (WORLD.north - WORLD.south) / (WORLD.east - WORLD.west))
-    across = {"domain": [WORLD.west, WORLD.east], "nice": False}
-    x = alt.X("longitude:Q", axis=None, scale=alt.Scale(**across))
+    x = alt.X("longitude:Q", axis=None, scale=alt.Scale(domain=[WORLD.west, WORLD.east], nice=False))
     y = alt.Y("latitude:Q", axis=None, scale=alt.Scale(domain=[WORLD.south, WORLD.north], nice=False))
     base = alt.Chart().encode(x=x, y=y)
     side = LAND_CELL_DEG / (WORLD.east - WORLD.west) * width
@@ -176,5 +174,12 @@ def _nearest(values: pd.Series, wanted: float) -> float:
     return float(values.iloc[int((values - wanted).abs().argmin())])
 
 
-def _middle_of(values: pd.Series) -> float:
-    return _nearest(values, float(np.sqrt(values.min() * values.max())))
+def _name_places(lines: pd.DataFrame) -> pd.DataFrame:
+    """One point of each line at which its name can stand: each where its line reaches another height."""
+    groups = [part.sort_values("tolerance_km") for _, part in lines.groupby("backbone", sort=False)]
+    heights = np.linspace(0.75, 0.35, len(groups))
+    rows = [
+        part.iloc[int((part["estimate"] >= height).to_numpy().argmax())]
+        for part, height in zip(groups, heights, strict=True)
+    ]
+    return pd.DataFrame(rows)

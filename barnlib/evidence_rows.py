@@ -46,7 +46,7 @@ def evidence_rows(
                 n=int(row["items"]),
                 seeds=int(row["seeds"]),
                 note="; ".join(text for text in (note, NOT_THERE if missing else "") if text),
-                **values,  # type: ignore[arg-type]
+                **values,
             )
         )
     return rows
