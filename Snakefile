@@ -75,7 +75,8 @@ def weights(checkpoint):
 
 def encoder():
     chosen = load_encoder(study.encoder.name, study.scale)
-    return digest([study.encoder.model_dump(mode="json"), weights(chosen.checkpoint)])
+    kind = [chosen.kind, chosen.seed]
+    return digest([study.encoder.model_dump(mode="json"), kind, weights(chosen.checkpoint)])
 
 
 def backbone(name):

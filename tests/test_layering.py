@@ -38,7 +38,7 @@ LAYERS = (
     {"", "parameters"},
     {"artefacts", "geometry"},
     {"data"},
-    {"corpus", "encoder", "features", "ledger", "probes", "prompts", "scoring", "tokenization"},
+    {"controls", "corpus", "encoder", "features", "ledger", "probes", "prompts", "scoring", "tokenization"},
     {"ceiling", "grammar", "packing", "pretrain"},
     {"model"},
     {"forward"},
