@@ -20,6 +20,7 @@ from barnlib.data.answers import great_circle_km
 from barnlib.data.descriptions import write_coordinates
 
 Array = NDArray[np.float64]
+States = NDArray[np.floating]
 PENALTIES = tuple(float(penalty) for penalty in np.logspace(-1, 5, 13))
 
 
@@ -37,11 +38,11 @@ def places_of(vectors: Array) -> Array:
 
 
 def read_places(
-    train: Array,
+    train: States,
     train_places: Array,
-    validation: Array,
+    validation: States,
     validation_places: Array,
-    test: Array,
+    test: States,
     penalties: Sequence[float] = PENALTIES,
 ) -> tuple[Array, float]:
     """Places that a ridge regression reads from hidden states.
