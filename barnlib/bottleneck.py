@@ -8,7 +8,7 @@ limits a task, the score rises with the encoder and hardly with the backbone; wi
 and what is left is language and reasoning.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from scipy import stats
 from barnlib.artefacts import read_json, verify
 from barnlib.data.build import data_folder
 from barnlib.data.records import Picture, read_pictures
+from barnlib.evidence import Evidence
+from barnlib.evidence_rows import evidence_rows
 from barnlib.location_head import read_places
 from barnlib.metrics import ESTIMATE_COLUMNS, paired_differences
 from barnlib.parameters import (
@@ -35,7 +37,13 @@ from barnlib.runs import read_predictions
 
 Array = NDArray[np.float32]
 MAY_DIFFER = {"name", "title", "seeds", "encoder", "verdicts"}
+ENDS = ("estimate", "low", "high")
 STRENGTH = {"random": 0, "trained": 1, "oracle": 2}  # of kinds of encoder
+
+
+def own_encoder(study: Study) -> str:
+    """The title of the study's own encoder, as the column `encoder` names it."""
+    return load_encoder(study.encoder.name, study.scale).title
 
 
 def control_studies(study: Study) -> list[Study]:
@@ -221,6 +229,39 @@ def gain_difference(
         "seeds": len(seeds),
     }
     return pd.DataFrame([row])
+
+
+def share_evidence(
+    study: Study, predictions: pd.DataFrame, splits: Mapping[str, pd.DataFrame]
+) -> list[Evidence]:
+    """Evidence on C6: the encoder's and the backbone's share of the variance between runs, by task.
+
+    Args:
+        predictions: :func:`read_controls` of one split and condition, two encoders or more.
+        splits: ``variance.variance_table`` by task.
+    """
+    rows = []
+    for task, table in splits.items():
+        answers = predictions[predictions["task"] == task]
+        seeds = set.intersection(*answers.groupby(["encoder", "backbone"])["seed"].agg(set))
+        for term in ("encoder", "backbone"):
+            found = table[table["term"] == term].rename(
+                columns={
+                    f"share_of_runs{end}": name for end, name in zip(("", "_low", "_high"), ENDS, strict=True)
+                }
+            )
+            found = found.assign(
+                a=study.backbones[0], b=study.backbones[-1], items=answers["item"].nunique(), seeds=len(seeds)
+            )
+            rows += evidence_rows(
+                found,
+                claim="C6",
+                measure=f"{term}_variance_share",
+                task=task,
+                test="share of the variance between runs, random effects, bootstrap over pictures",
+                note=f"encoders: {', '.join(dict.fromkeys(answers['encoder']))}; backbones: all of the study",
+            )
+    return rows
 
 
 def text_bounds(study: Study) -> pd.DataFrame:
