@@ -25,7 +25,7 @@ study = load_study(config.get("study", "nano"))
 RUNS = os.path.relpath(study.folder)
 NOTEBOOKS = f"{RUNS}/notebooks"
 LOGS = f"{RUNS}/logs"
-ANALYSES = ("results", "instances", "confidence")  # read what evaluation wrote, and nothing else
+ANALYSES = ("results", "instances", "confidence", "coordinates", "descriptions", "bottleneck")  # read evaluations only
 PAGES = ("data", "encoder", "backbones", "recorded", "ledger", *ANALYSES)
 PAPERMILL = f"{sys.executable} -m papermill --log-output --log-level WARNING --no-progress-bar --kernel python3"
 # A kernel warns at its start that others could listen (it uses the loopback interface), and of being told to end.
@@ -75,7 +75,8 @@ def weights(checkpoint):
 
 def encoder():
     chosen = load_encoder(study.encoder.name, study.scale)
-    return digest([study.encoder.model_dump(mode="json"), weights(chosen.checkpoint)])
+    kind = [chosen.kind, chosen.seed]
+    return digest([study.encoder.model_dump(mode="json"), kind, weights(chosen.checkpoint)])
 
 
 def backbone(name):

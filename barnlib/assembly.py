@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, GenerationConfig, LlavaForConditionalGeneration
 
 from barnlib import features
+from barnlib.controls import encoder_folder
 from barnlib.data.records import Item
 from barnlib.model import add_lora, compose, load_trained_state, merge_lora
 from barnlib.parameters import Backbone, Study, checkpoint_path, load_backbone, load_encoder
@@ -68,7 +69,7 @@ class Parts:
     @property
     def encoder(self) -> Path | str:
         """The encoder's folder or hub id."""
-        return checkpoint_path(load_encoder(self.study.encoder.name, self.study.scale).checkpoint)
+        return encoder_folder(load_encoder(self.study.encoder.name, self.study.scale))
 
 
 def assemble(study: Study, backbone: str) -> Parts:

@@ -9,50 +9,46 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from PIL import Image
 from transformers import CLIPVisionModel
 
 from barnlib import features
+from barnlib.controls import encoder_folder, untrained
 from barnlib.data.build import build_data
 from barnlib.data.records import Picture, read_pictures
 from barnlib.encoder import load_vision_model
-from barnlib.parameters import Study, checkpoint_path, load_encoder
+from barnlib.parameters import Study, load_encoder
 from barnlib.probes import probe
 
 BATCH = 64
+OWN = {"trained": "trained encoder", "random": "random encoder", "oracle": "oracle"}  # by kind of encoder
 
 
 def perception_ceiling(study: Study, *, pictures: int) -> pd.DataFrame:
-    """Probe the study's encoder and one of the same shape with random weights.
+    """Probe the study's features and those of an encoder of the same shape with random weights.
 
     Args:
         study: whose training pictures fit the probes, and whose validation pictures score them.
         pictures: how many training pictures of each kind to fit on; fewer take less time.
 
     Returns:
-        The columns of :func:`barnlib.probes.probe` and ``kind``: "trained encoder", "random encoder" or "chance".
+        The columns of :func:`barnlib.probes.probe` and ``kind``: one of ``OWN`` for the study's own features, which
+        come first; "random encoder"; and "chance".
     """
     folder = build_data(study)
     train = _some(read_pictures(folder / "train.pictures.json"), pictures)
     validation = read_pictures(folder / "validation.pictures.json")
-    model = load_vision_model(checkpoint_path(load_encoder(study.encoder.name, study.scale).checkpoint))
-    tables = []
-    for kind, encoder in (("trained encoder", model), ("random encoder", untrained(model, study.data.seed))):
-        seen, unseen = (
-            patches(encoder, folder, [picture.image for picture in side], study.encoder.layer)
-            for side in (train, validation)
-        )
-        tables.append(probe(seen, train, unseen, validation).assign(kind=kind))
+    encoder, own = load_encoder(study.encoder.name, study.scale), features.load(study)
+    shown = [[picture.image for picture in side] for side in (train, validation)]
+    found = {OWN[encoder.kind]: [own.values[own.rows(images)].numpy() for images in shown]}
+    if encoder.kind != "random":
+        model = untrained(load_vision_model(encoder_folder(encoder)), study.data.seed)
+        found[OWN["random"]] = [patches(model, folder, images, study.encoder.layer) for images in shown]
+    tables = [
+        probe(seen, train, unseen, validation).assign(kind=kind) for kind, (seen, unseen) in found.items()
+    ]
     chance = tables[0].assign(kind="chance", value=tables[0]["chance"], error=np.nan)
     return pd.concat([*tables, chance], ignore_index=True)
-
-
-def untrained(model: CLIPVisionModel, seed: int) -> CLIPVisionModel:
-    """An encoder of the same shape whose weights are drawn anew from a seed; the global generator is left alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return CLIPVisionModel(model.config).eval().requires_grad_(False)
 
 
 def patches(model: CLIPVisionModel, folder: Path, images: Sequence[str], layer: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Coordinate answers: how far up the ladder they come, and how far off they are.
+"""Coordinate answers: how far up the ladder they come, how far off they are, and what is form and what knowledge.
 
 In:  the predictions table of predict.py, and rows of the same shape from baselines.py.
 Out: tables of estimates as in metrics.py, which charts and the results notebook show.
@@ -8,14 +8,30 @@ not be read is a failure at every distance and is never left out.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from barnlib.data.answers import parse_coordinates
 from barnlib.intervals import median_interval
-from barnlib.metrics import ESTIMATE_COLUMNS, accuracy_table, check_predictions, estimate_row, groups
+from barnlib.metrics import (
+    ESTIMATE_COLUMNS,
+    accuracy_table,
+    check_predictions,
+    estimate_row,
+    groups,
+    ratio_table,
+)
 from barnlib.scoring import LADDER, score_coordinates
+
+TOLERANCES_KM = tuple(float(round(km, -1)) for km in np.geomspace(50, 20_000, 27))
+OUTCOMES = (
+    "right",
+    "well-formed, wrong place",
+    "unreadable, right once in form",
+    "unreadable, wrong even in form",
+)
 
 
 def coordinate_rows(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -105,6 +121,110 @@ def coordinate_errors(
         for key, group in groups(coordinate_rows(predictions), by)
     ]
     return pd.DataFrame(rows, columns=[*by, *ESTIMATE_COLUMNS])
+
+
+def coordinate_curve(
+    predictions: pd.DataFrame,
+    by: Sequence[str] = ("backbone",),
+    *,
+    rng: np.random.Generator,
+    tolerances_km: Sequence[float] = TOLERANCES_KM,
+    resamples: int = 2000,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """The share of all answers within each distance of the truth: accuracy as a function of the tolerance.
+
+    Returns:
+        The columns `by`, then `tolerance_km` and `ESTIMATE_COLUMNS`; the estimate never falls with the tolerance,
+        and ends at the share that could be read.
+    """
+    check_predictions(predictions, (*by, "task", "answer", "reference"), by)
+    rows = coordinate_rows(predictions)
+    how: dict[str, Any] = {"rng": rng, "value": "near", "resamples": resamples, "level": level}
+    tables = [
+        accuracy_table(rows.assign(near=(rows["error_km"] <= tolerance).astype(float)), by, **how).assign(
+            tolerance_km=float(tolerance)
+        )
+        for tolerance in tolerances_km
+    ]
+    return pd.concat(tables, ignore_index=True)[[*by, "tolerance_km", *ESTIMATE_COLUMNS]]
+
+
+def coordinate_failures(
+    predictions: pd.DataFrame,
+    *,
+    tolerance_km: float,
+    rng: np.random.Generator,
+    resamples: int = 2000,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """What becomes of each coordinate answer when it is forced into form: a split of all answers in four.
+
+    Args:
+        predictions: the conditions `image` and `constrained` of one split.
+        tolerance_km: an answer within this distance is right.
+
+    Returns:
+        One row per backbone and outcome (`OUTCOMES`, in that order), with `ESTIMATE_COLUMNS`; the four shares of a
+        backbone sum to 1. Lost to form is only what is right as soon as the form is given.
+
+    Raises:
+        ValueError: an item that a run answered in one of the two conditions only.
+    """
+    check_predictions(predictions, ("task", "answer", "reference"), ("backbone", "condition"))
+    rows = coordinate_rows(predictions)
+    key = ["backbone", "seed", "item"]
+    free, forced = (rows[rows["condition"] == name] for name in ("image", "constrained"))
+    both = free.merge(forced[[*key, "error_km"]], on=key, suffixes=("", "_forced"))
+    if not len(both) == len(free) == len(forced):
+        raise ValueError(
+            f"{len(free)} free and {len(forced)} constrained answers, {len(both)} of them to the same item by the "
+            "same run; expected every item in both conditions"
+        )
+    read = np.isfinite(both["error_km"])
+    near, near_forced = (both[column] <= tolerance_km for column in ("error_km", "error_km_forced"))
+    shares = (near, read & ~near, ~read & near_forced, ~read & ~near_forced)
+    tables = [
+        accuracy_table(
+            both.assign(share=share.astype(float)),
+            ("backbone",),
+            rng=rng,
+            value="share",
+            resamples=resamples,
+            level=level,
+        ).assign(outcome=name)
+        for name, share in zip(OUTCOMES, shares, strict=True)
+    ]
+    return pd.concat(tables, ignore_index=True)[["backbone", "outcome", *ESTIMATE_COLUMNS]]
+
+
+def reference_losses(
+    predictions: pd.DataFrame,
+    by: Sequence[str] = ("backbone",),
+    *,
+    rng: np.random.Generator,
+    resamples: int = 2000,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Teacher-forced loss of the true answer, EOS included: `nats per answer`, `bits per byte`, `tokens per answer`.
+
+    Losses per token are not comparable between tokenizers; these two are, and the third shows how differently the
+    tokenizers cut the same answers.
+
+    Returns:
+        The columns `by`, then `measure` and `ESTIMATE_COLUMNS`. Bits per byte is all bits over all bytes.
+    """
+    columns = ("task", "reference", "reference_logprob", "reference_tokens")
+    check_predictions(predictions, (*by, *columns), by)
+    rows = predictions[predictions["task"] == "seismic_coordinates"].reset_index(drop=True)
+    nats = -rows["reference_logprob"].to_numpy(np.float64)
+    sizes = [len(text.encode()) for text in rows["reference"]]
+    measures = {
+        "nats per answer": (nats, np.ones(len(rows))),
+        "bits per byte": (nats / np.log(2), sizes),
+        "tokens per answer": (rows["reference_tokens"], np.ones(len(rows))),
+    }
+    return ratio_table(rows, by, measures, rng=rng, resamples=resamples, level=level, bounds=(0.0, np.inf))
 
 
 def _place(reference: str) -> dict[str, float]:

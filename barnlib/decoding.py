@@ -7,6 +7,7 @@ Shapes: B images in a batch, L positions, N branches (turns, in the order of the
 tokens, W encoder width, D hidden width and V vocabulary of the backbone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,10 @@ from barnlib.forward import attention_mask, evaluating, forward_inputs
 from barnlib.key_values import roomy_cache
 from barnlib.model import Model, llava
 from barnlib.packing import IGNORED, PADDING, PREFIX, PackedBatch
+
+Allowed = Callable[
+    [Tensor], Tensor
+]  # ids written so far, int64[M, steps], to those that may follow, bool[M, V]
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,9 @@ class Answers:
     stop: list[str]
 
 
-def greedy(model: Model, packed: PackedBatch, features: Tensor, max_new_tokens: int) -> Answers:
+def greedy(
+    model: Model, packed: PackedBatch, features: Tensor, max_new_tokens: int, allowed: Allowed | None = None
+) -> Answers:
     """Greedy answers of all branches, decoded together with one key-value cache.
 
     In every step each unfinished branch of a row adds one key to the row's cache; the mask keeps branches apart. Rows
@@ -47,6 +54,8 @@ def greedy(model: Model, packed: PackedBatch, features: Tensor, max_new_tokens: 
 
     Args:
         packed: packed without answers.
+        allowed: ids that may follow, where an answer's form is fixed (:class:`barnlib.grammar.Grammar`). The
+            log-probabilities stay those of the free model: what the form costs is part of them.
 
     Raises:
         ValueError: a batch with answers; features that do not fit; positions beyond the backbone's context.
@@ -56,11 +65,15 @@ def greedy(model: Model, packed: PackedBatch, features: Tensor, max_new_tokens: 
             "the batch holds answers; expected one packed without, because they would be read, not written"
         )
     with evaluating(model):
-        return _decode(llava(model), packed, features, max_new_tokens)
+        return _decode(llava(model), packed, features, max_new_tokens, allowed)
 
 
 def _decode(
-    model: LlavaForConditionalGeneration, packed: PackedBatch, features: Tensor, max_new_tokens: int
+    model: LlavaForConditionalGeneration,
+    packed: PackedBatch,
+    features: Tensor,
+    max_new_tokens: int,
+    allowed: Allowed | None,
 ) -> Answers:
     inputs = forward_inputs(model, packed, features, packed.longest + max_new_tokens)
     cache = roomy_cache()
@@ -75,7 +88,10 @@ def _decode(
     logprobs = torch.zeros(count, max_new_tokens, device=logits.device)
     running = torch.arange(count, device=logits.device)  # branches not ended yet, in order
     for step in range(max_new_tokens):
-        token = logits.argmax(-1)
+        if allowed is None:
+            token = logits.argmax(-1)
+        else:
+            token = logits.masked_fill(~allowed(ids[running, :step]), float("-inf")).argmax(-1)
         ids[running, step] = token
         logprobs[running, step] = logits.float().log_softmax(-1).gather(1, token[:, None])[:, 0]
         going = ~torch.isin(token, stops)

@@ -9,6 +9,7 @@ Out: ``runs/STUDY/features`` with ``features.safetensors`` (float32[N, T, D] pat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +18,13 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 from transformers import CLIPVisionModel
 
+from barnlib import controls
 from barnlib.artefacts import build_once, file_digest, read_json, write_json
+from barnlib.controls import encoder_folder
 from barnlib.data.build import build_data
 from barnlib.data.records import SPLITS, read_pictures
 from barnlib.encoder import load_vision_model, normalise
-from barnlib.parameters import Study, checkpoint_path, load_encoder
+from barnlib.parameters import Study, load_encoder
 
 BATCH = 64
 GREY = 128  # an even picture of this level is the blank image
@@ -61,15 +64,20 @@ class Features:
 def build_features(study: Study) -> Path:
     """Compute the features, or find them unchanged; returns ``runs/STUDY/features``."""
     data = build_data(study)
-    checkpoint = checkpoint_path(load_encoder(study.encoder.name, study.scale).checkpoint)
+    encoder = load_encoder(study.encoder.name, study.scale)
+    checkpoint = encoder_folder(encoder)
     inputs = {
         "data": file_digest(data / "manifest.json"),
         "encoder": encoder_digest(checkpoint),
         "layer": study.encoder.layer,
     }
-    return build_once(
-        study.folder / "features", inputs, lambda folder: _build(study, data, checkpoint, folder)
-    )
+    if encoder.kind == "oracle":
+        inputs |= {"oracle": encoder.seed, "code": file_digest(Path(controls.__file__))}
+
+    def build(folder: Path) -> None:
+        (_build_oracle if encoder.kind == "oracle" else _build)(study, data, checkpoint, folder)
+
+    return build_once(study.folder / "features", inputs, build)
 
 
 def load(study: Study) -> Features:
@@ -114,6 +122,19 @@ def _build(study: Study, data: Path, checkpoint: Path | str, folder: Path) -> No
     save_file({"features": torch.cat(parts).contiguous()}, folder / "features.safetensors")
     save_file({"features": blank.contiguous()}, folder / "blank.safetensors")
     write_json(folder / "images.json", images)
+
+
+def _build_oracle(study: Study, data: Path, checkpoint: Path | str, folder: Path) -> None:
+    """As `_build`, from the pictures' facts; the checkpoint says how many tokens of which width to make."""
+    config: Any = load_vision_model(checkpoint).config
+    tokens, width = (config.image_size // config.patch_size) ** 2, config.hidden_size
+    seed = load_encoder(study.encoder.name, study.scale).seed
+    pictures = [picture for split in SPLITS for picture in read_pictures(data / f"{split}.pictures.json")]
+    values = torch.from_numpy(controls.oracle_features(pictures, tokens, width, seed))
+    blank = torch.from_numpy(controls.oracle_blank(tokens, width, seed))
+    save_file({"features": values.contiguous()}, folder / "features.safetensors")
+    save_file({"features": blank.contiguous()}, folder / "blank.safetensors")
+    write_json(folder / "images.json", [picture.image for picture in pictures])
 
 
 def _pixels(path: Path, size: int) -> np.ndarray:

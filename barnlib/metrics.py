@@ -193,6 +193,39 @@ def fact_table(
     return pd.DataFrame(rows, columns=[*by, "fact", "measure", *ESTIMATE_COLUMNS])
 
 
+def ratio_table(
+    rows: pd.DataFrame,
+    by: Sequence[str],
+    ratios: Mapping[str, tuple[Any, Any]],
+    *,
+    rng: np.random.Generator,
+    resamples: int = 2000,
+    level: float = 0.95,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> pd.DataFrame:
+    """Ratios of two sums over answers, by group: a mean of anything (sum over count), bits per byte, a slope.
+
+    Args:
+        ratios: by name, float64[answers] above and below the line, in the order of `rows`; what is below is not
+            negative, and an answer that is 0 in both takes no part.
+
+    Returns:
+        The columns `by`, then `measure` and `ESTIMATE_COLUMNS`; NaN where nothing is below the line.
+    """
+    check_predictions(rows, by, by)
+    rows = rows.reset_index(drop=True)
+    columns = {
+        name: tuple(np.asarray(side, dtype=np.float64) for side in two) for name, two in ratios.items()
+    }
+    found = []
+    for key, group in groups(rows, by):
+        for measure, sides in columns.items():
+            upper, lower = (_cells(group, side[group.index])[0] for side in sides)
+            interval = ratio_interval(upper, lower, rng, resamples=resamples, level=level, bounds=bounds)
+            found.append({**estimate_row(key, by, group, interval), "measure": measure})
+    return pd.DataFrame(found, columns=[*by, "measure", *ESTIMATE_COLUMNS])
+
+
 def check_predictions(predictions: pd.DataFrame, columns: Sequence[str], by: Sequence[str]) -> None:
     """Refuse a table that lacks columns, answers an item twice in a run, or mixes what a group must not mix.
 

@@ -199,17 +199,25 @@ class EncoderRecipe(Strict):
     seed: int
 
 
+EncoderKind = Literal["trained", "random", "oracle"]
+
+
 class EncoderCheckpoint(Strict):
-    """One encoder at one scale: where its weights lie and, where they are made here, how."""
+    """One encoder at one scale: where its weights lie and, where they are made here, how.
+
+    A control (see :mod:`barnlib.controls`) names the checkpoint whose shape it takes, and the seed of its numbers.
+    """
 
     checkpoint: str
     recipe: EncoderRecipe | None = None
+    seed: int = 0
 
 
 class EncoderFile(Strict):
     """A whole ``params/encoders/NAME.yaml``."""
 
     title: str
+    kind: EncoderKind = "trained"
     nano: EncoderCheckpoint | None = None
     small: EncoderCheckpoint | None = None
     paper: EncoderCheckpoint | None = None
@@ -220,9 +228,11 @@ class Encoder(Strict):
 
     name: str
     title: str
+    kind: EncoderKind
     scale: str
     checkpoint: str
     recipe: EncoderRecipe | None
+    seed: int
 
 
 class Checkpoint(Strict):
@@ -269,12 +279,14 @@ def backbone_names() -> tuple[str, ...]:
 def load_study(name: str) -> Study:
     """The study ``params/studies/NAME.yaml``.
 
+    A study that differs from another in a few keys names it as ``base`` and holds those keys only.
+
     Raises:
         ValueError: no such study; a key that does not exist, is missing or has the wrong type (with the file and
             the key); a backbone that does not exist or has no checkpoint at the study's scale.
     """
     path = _existing("study", "studies", name)
-    study = _parse(Study, path, {"name": name} | _read(path))
+    study = _parse(Study, path, {"name": name} | _with_base(path))
     if study.name != name:
         raise ValueError(f"{path}: key 'name' is '{study.name}', expected '{name}', the name of the file")
     load_encoder(study.encoder.name, study.scale)
@@ -299,7 +311,8 @@ def load_encoder(name: str, scale: str) -> Encoder:
     """The encoder ``params/encoders/NAME.yaml`` at one scale. Raises as :func:`load_backbone`."""
     path = _existing("encoder", "encoders", name)
     file = _parse(EncoderFile, path, _read(path))
-    return Encoder(name=name, title=file.title, scale=scale, **dict(_at_scale(path, file, scale)))
+    at_scale = dict(_at_scale(path, file, scale))
+    return Encoder(name=name, title=file.title, kind=file.kind, scale=scale, **at_scale)
 
 
 def checkpoint_path(checkpoint: str) -> Path | str:
@@ -313,6 +326,33 @@ def digest(value: Any) -> str:
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _with_base(path: Path) -> dict:
+    """The content of a study file, put over that of the study that it names as ``base``."""
+    content = _read(path)
+    if "base" not in content:
+        return content
+    base = _read(_existing("study", "studies", content.pop("base")))
+    if "base" in base:
+        raise ValueError(
+            f"{path}: key 'base': a study with a base of its own cannot be one; name '{base['base']}'"
+        )
+    return _merged(base, content)
+
+
+def _merged(base: dict, over: dict) -> dict:
+    """``base`` with the keys of ``over``; where both hold mappings, these are merged in the same way."""
+    both = {
+        key: _merged(base[key], over[key])
+        for key in base.keys() & over.keys()
+        if _are_mappings(base[key], over[key])
+    }
+    return base | over | both
+
+
+def _are_mappings(*values: Any) -> bool:
+    return all(isinstance(value, dict) for value in values)
 
 
 def _at_scale(path: Path, file: BaseModel, scale: str) -> BaseModel:

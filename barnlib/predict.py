@@ -6,7 +6,8 @@ Out: `runs/STUDY/evaluate/BACKBONE-seedN` with `predictions.parquet` (one row fo
      `evaluation.json` (time and memory). metrics.py and its neighbours start from there, without torch.
 
 Every answer is decoded greedily in fp32 from the model that export.py writes, LoRA merged. Three conditions: the item's
-own image; a blank one; and, shuffled, another image of the same kind and split, the same one for every run.
+own image; a blank one; and, shuffled, another image of the same kind and split, the same one for every run. A fourth,
+constrained, is the own image with coordinates forced into the form that was asked for (grammar.py).
 """
 
 import json
@@ -29,11 +30,12 @@ from barnlib.assembly import Parts, assemble, trained_model
 from barnlib.data.build import data_folder
 from barnlib.data.pictures import generator
 from barnlib.data.records import KINDS, TASKS, Item, Picture, read_items, read_pictures
-from barnlib.decoding import greedy
+from barnlib.decoding import Allowed, greedy
 from barnlib.finetune import train_run
+from barnlib.grammar import COORDINATES, Grammar
 from barnlib.ledger import Meter, code
 from barnlib.likelihood import hidden_states, reference_logprobs
-from barnlib.model import Model
+from barnlib.model import Model, llava
 from barnlib.packing import Group, Turn, pack
 from barnlib.parameters import Study, digest
 from barnlib.runs import run_name
@@ -44,10 +46,12 @@ PASSES = (
     ("test", "image"),
     ("test", "blank"),
     ("test", "shuffled"),
+    ("test", "constrained"),
     ("heldout", "image"),
     ("heldout", "blank"),
     ("heldout", "shuffled"),
 )
+FORMS = {"seismic_coordinates": COORDINATES}  # by task, where the form of an answer can be forced
 TOGETHER = 8  # questions on one image that are answered in one packed sequence
 LISTED = (
     ("validation", "image"),
@@ -141,7 +145,7 @@ def jobs(parts: Parts) -> Iterator[Job]:
         pictures = read_pictures(data / f"{split}.pictures.json")
         shown = _shown(parts.study, split, condition, pictures)
         items = read_items(data / f"{split}.json")
-        for task in TASKS:
+        for task in FORMS if condition == "constrained" else TASKS:
             of_task = [item for item in items if item.task == task]
             images = list(dict.fromkeys(item.image for item in of_task))
             size = max(1, len(images)) if condition == "blank" else parts.study.evaluation.batch_images
@@ -158,7 +162,7 @@ def jobs(parts: Parts) -> Iterator[Job]:
 
 
 def _shown(study: Study, split: str, condition: str, pictures: Sequence[Picture]) -> dict[str, str]:
-    if condition == "image":
+    if condition in ("image", "constrained"):
         return {picture.image: picture.image for picture in pictures}
     if condition == "blank":
         return {picture.image: "" for picture in pictures}
@@ -208,7 +212,11 @@ def predictions(parts: Parts, model: Model, job: Job, seed: int) -> pd.DataFrame
     study, prompter = parts.study, parts.prompter
     rows = {image: parts.rows[shown] if shown else parts.blank_row for image, shown in job.shown.items()}
     asked = [(rows[item.image], item.question) for item in job.items]
-    answers = _answers(parts, model, asked, study.evaluation.max_new_tokens[job.task])
+    allowed = None
+    if job.condition == "constrained":
+        vocabulary = llava(model).lm_head.weight.shape[0]
+        allowed = Grammar(prompter, FORMS[job.task], int(vocabulary)).allowed
+    answers = _answers(parts, model, asked, study.evaluation.max_new_tokens[job.task], allowed)
     references = _references(
         parts, model, [(*key, i.answer) for key, i in zip(asked, job.items, strict=True)]
     )
@@ -266,13 +274,17 @@ def _json(value: dict[str, Any]) -> str:
 
 
 def _answers(
-    parts: Parts, model: Model, asked: Sequence[tuple[int, str]], limit: int
+    parts: Parts,
+    model: Model,
+    asked: Sequence[tuple[int, str]],
+    limit: int,
+    allowed: Allowed | None = None,
 ) -> dict[tuple[int, str], Answer]:
     """Greedy answers by (feature row, question); a question asked twice of one image is answered once."""
     found: dict[tuple[int, str], Answer] = {}
     for groups in _batches(parts, [(row, (question, None)) for row, question in dict.fromkeys(asked)]):
         packed = pack(parts.prompter, groups).to(parts.device)
-        given = greedy(model, packed, parts.table, limit)
+        given = greedy(model, packed, parts.table, limit, allowed)
         keys = [(row, question) for row, turns in groups for question, _ in turns]
         columns = (given.ids, given.logprob.tolist(), given.first_logprob.tolist(), given.stop)
         for key, ids, logprob, first, stop in zip(keys, *columns, strict=True):

@@ -8,13 +8,13 @@ import pandas as pd
 
 from barnlib.artefacts import seal, write_json
 from barnlib.data.build import load_items
-from barnlib.data.records import Item
+from barnlib.data.records import TASKS, Item
 from barnlib.metrics import PREDICTION_COLUMNS
 from barnlib.parameters import Study
 from barnlib.runs import run_name
 from barnlib.scoring import score
 
-RIGHT = {"image": 0.6, "blank": 0.2, "shuffled": 0.2}
+RIGHT = {"image": 0.6, "blank": 0.2, "shuffled": 0.2, "constrained": 0.7}
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
@@ -35,6 +35,7 @@ def write_runs(study: Study) -> None:
                 for split, items in splits.items()
                 for condition in (RIGHT if split != "validation" else ("image",))
                 for item in items
+                if condition != "constrained" or (split, item.task) == ("test", TASKS[-1])
             ]
             evaluated = study.folder / "evaluate" / name
             _folder(evaluated)
@@ -60,7 +61,7 @@ def _row(
     """The right answer, that of another item of the task, or markup that must stay text."""
     others = [other.answer for other in items if other.task == item.task]
     answer = item.answer if rng.random() < RIGHT[condition] else others[rng.integers(len(others))]
-    answer = HOSTILE if rng.random() < 0.05 else answer
+    answer = HOSTILE if condition != "constrained" and rng.random() < 0.05 else answer
     result = score(item.task, answer, item.facts, item.answer, tolerance_km=study.evaluation.tolerance_km)
     sure = float(-rng.exponential(0.5))
     listed = {choice: sure if choice == answer else float(-rng.exponential(2.0)) for choice in item.choices}

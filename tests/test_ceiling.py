@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from barnlib.ceiling import patches, untrained
+from barnlib.ceiling import patches
+from barnlib.controls import untrained
 from barnlib.encoder import load_vision_model
 from barnlib.features import patch_features
 

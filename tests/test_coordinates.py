@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from prediction_tables import coordinates, table
 
-from barnlib.coordinates import coordinate_errors, coordinate_ladder, coordinate_rows
+from barnlib.coordinates import (
+    OUTCOMES,
+    coordinate_curve,
+    coordinate_errors,
+    coordinate_failures,
+    coordinate_ladder,
+    coordinate_rows,
+    reference_losses,
+)
 
 RNG = np.random.default_rng
 ANSWERS = (
@@ -72,3 +80,39 @@ def test_a_broken_reference_is_named() -> None:
         coordinate_rows(table([coordinates("0", "", reference="Banda Sea")]))
     with pytest.raises(ValueError, match="lack the columns stop"):
         coordinate_ladder(ROWS.drop(columns="stop"), rng=RNG(0))
+
+
+def test_the_curve_never_falls_and_ends_at_what_could_be_read() -> None:
+    curve = coordinate_curve(ROWS, rng=RNG(0), resamples=10, tolerances_km=(50, 200, 500, 2000, 20_016))
+    assert curve["estimate"].tolist() == pytest.approx([0, 1 / 7, 2 / 7, 3 / 7, 3 / 7])
+    everything = coordinate_curve(ROWS, rng=RNG(0), resamples=10)
+    assert (
+        everything["estimate"].is_monotonic_increasing and everything["tolerance_km"].is_monotonic_increasing
+    )
+
+
+def test_failures_are_split_into_form_and_knowledge() -> None:
+    near, far = ANSWERS[0], ANSWERS[2]
+    free = (near, near, far, "somewhere", "somewhere", "somewhere")
+    forced = (near, far, near, near, near, far)  # what was readable keeps its own outcome
+    rows = table(
+        [coordinates(str(n), answer) for n, answer in enumerate(free)]
+        + [coordinates(str(n), answer, condition="constrained") for n, answer in enumerate(forced)]
+    )
+    found = coordinate_failures(rows, tolerance_km=1000, rng=RNG(0), resamples=10)
+    assert found["outcome"].tolist() == list(OUTCOMES)
+    assert found["estimate"].tolist() == pytest.approx([2 / 6, 1 / 6, 2 / 6, 1 / 6])
+    with pytest.raises(ValueError, match="6 free and 5 constrained answers, 5 of them to the same item"):
+        coordinate_failures(rows.iloc[:-1], tolerance_km=1000, rng=RNG(0), resamples=10)
+
+
+def test_losses_are_sums_over_answers_and_over_bytes() -> None:
+    rows = table(
+        [coordinates(str(n), "x", reference_logprob=-3.0 * (n + 1), reference_tokens=n + 5) for n in range(3)]
+        + [{"item": "other task", "reference_logprob": -9.0, "reference_tokens": 1}]
+    )
+    found = reference_losses(rows, rng=RNG(0), resamples=10).set_index("measure")["estimate"]
+    size = len('{"latitude": -6.0, "longitude": 128.0}')
+    assert found["nats per answer"] == pytest.approx(6.0)
+    assert found["bits per byte"] == pytest.approx(18 / np.log(2) / (3 * size))
+    assert found["tokens per answer"] == pytest.approx(6.0)

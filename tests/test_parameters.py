@@ -126,3 +126,22 @@ def test_digest_is_of_the_content():
 def test_runs_root_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("BARNLIB_RUNS", str(tmp_path))
     assert load_study("smoke").folder == tmp_path.resolve() / "smoke"
+
+
+def test_a_study_may_hold_only_what_differs_from_its_base(params):
+    nano = params / "studies/nano.yaml"
+    own = params / "studies/other.yaml"
+    own.write_text("base: nano\ntitle: Other\nalign: {epochs: 7.0}\n")
+    other, base = load_study("other"), load_study("nano")
+    assert (other.name, other.title, other.align.epochs) == ("other", "Other", 7.0)
+    assert other.align.batch_images == base.align.batch_images and other.data == base.data
+    own.write_text("base: nano\nalign: {epoch: 7.0}\n")
+    with pytest.raises(ValueError, match=r"other\.yaml: unknown key 'align\.epoch'; did you mean 'epochs'\?"):
+        load_study("other")
+    own.write_text("base: nanno\n")
+    with pytest.raises(ValueError, match=r"no study 'nanno' .*did you mean 'nano'\?"):
+        load_study("other")
+    own.write_text("base: nano\n")
+    nano.write_text("base: smoke\n")
+    with pytest.raises(ValueError, match=r"a study with a base of its own cannot be one; name 'smoke'"):
+        load_study("other")

@@ -15,6 +15,7 @@ from barnlib import finetune, ledger, predict
 from barnlib.assembly import assemble, trained_model
 from barnlib.data.build import data_folder, load_items
 from barnlib.encoder import normalise
+from barnlib.grammar import COORDINATES, Grammar
 from barnlib.metrics import PREDICTION_COLUMNS, accuracy_table
 from barnlib.scoring import score
 
@@ -56,6 +57,7 @@ def test_every_item_is_answered_once_in_every_condition(table, tiny_study):
     assert counts == {  # three scenes with two questions, three cards with two
         ("validation", "image"): 8,
         **{("test", condition): 12 for condition in ("image", "blank", "shuffled")},
+        ("test", "constrained"): 3,  # coordinates only
         **{("heldout", condition): 4 for condition in ("image", "blank", "shuffled")},
     }
     assert set(table["run"]) == {"plain-seed0"} and set(table["seed"]) == {0}
@@ -68,6 +70,17 @@ def pixels(study, shown):
     return normalise(np.array(Image.open(data_folder(study) / shown))[None])
 
 
+def following(grammar, start, condition):
+    """The argument of `generate` that allows only what the grammar allows."""
+    if condition != "constrained":
+        return {}
+    return {
+        "prefix_allowed_tokens_fn": lambda _, ids: (
+            grammar.allowed(ids[None, start:])[0].nonzero()[:, 0].tolist()
+        )
+    }
+
+
 @torch.inference_mode()
 def test_answers_are_those_of_generate_on_pixels(table, tiny_study, parts, model):
     """One item of each task and condition, alone, without packing, cache of features or shortcuts."""
@@ -78,7 +91,8 @@ def test_answers_are_those_of_generate_on_pixels(table, tiny_study, parts, model
         .nth(1)
         .to_dict("records")
     )
-    assert len(rows) == 15
+    assert len(rows) == 16
+    grammar = Grammar(parts.prompter, COORDINATES, model.lm_head.out_features)
     for row in rows:
         item = items[row["item"]]
         prompt = torch.tensor([parts.prompter.prompt_ids(item.question)])
@@ -89,11 +103,12 @@ def test_answers_are_those_of_generate_on_pixels(table, tiny_study, parts, model
             pixel_values=image,
             max_new_tokens=limit,
             do_sample=False,
-            output_scores=True,
+            output_logits=True,
             return_dict_in_generate=True,
+            **following(grammar, prompt.shape[1], row["condition"]),
         )
         ids = made.sequences[0, prompt.shape[1] :].tolist()
-        chosen = [s[0].log_softmax(-1)[i].item() for s, i in zip(made.scores, ids, strict=True)]
+        chosen = [s[0].log_softmax(-1)[i].item() for s, i in zip(made.logits, ids, strict=True)]
         assert row["answer"] == parts.prompter.decode(ids) and row["tokens"] == len(ids)
         assert row["stop"] == ("eos" if ids[-1] in parts.prompter.eos_ids else "length")
         assert row["logprob"] == pytest.approx(sum(chosen), abs=1e-3)
@@ -152,14 +167,15 @@ def test_scores_texts_and_lengths_are_those_of_the_item(table, tiny_study, parts
                 resamples=5,
             )
         )
-        == 9
+        == 10
     )
 
 
 def test_each_condition_shows_what_it_says(table):
     for row in table.to_dict("records"):
         kind = "scene" if "scene" in row["image"] else "card"
-        shown = {"image": row["image"], "blank": ""}.get(row["condition"], row["shown"])
+        own = {"image": row["image"], "constrained": row["image"], "blank": ""}
+        shown = own.get(row["condition"], row["shown"])
         assert row["shown"] == shown
         if row["condition"] == "shuffled":
             assert shown != row["image"] and kind in shown and f"/{row['split']}/" in shown
