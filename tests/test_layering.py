@@ -19,9 +19,12 @@ ANALYSES = (
     "findings",
     "gallery",
     "instances",
+    "measures",
     "metrics",
     "notebook",
     "vega",
+    "verdict_tables",
+    "verdicts",
 )
 WITHOUT_TORCH = (
     *ANALYSES,
