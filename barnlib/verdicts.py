@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from barnlib.evidence import CLAIMS, Evidence, read_evidence
 from barnlib.findings import TASK_TITLES
@@ -199,7 +199,6 @@ def _p_values(row: Evidence, threshold: float) -> tuple[float, float]:
     how much of an interval's width is due to seeds is not known, and this does not overstate how sure it is.
     """
     assert row.estimate is not None and row.low is not None and row.high is not None
-    distribution = stats.t(row.seeds - 1) if row.seeds > 1 else stats.norm
     beyond = {"above": row.low > threshold, "below": row.high < threshold}
     reach = {"above": row.estimate - row.low, "below": row.high - row.estimate}
     distance = {"above": row.estimate - threshold, "below": threshold - row.estimate}
@@ -212,8 +211,15 @@ def _p_values(row: Evidence, threshold: float) -> tuple[float, float]:
         elif reach[side] == 0:
             found.append(0.0)
         else:
-            found.append(float(2 * distribution.sf(distance[side] / reach[side] * distribution.ppf(0.975))))
+            found.append(_from_interval(distance[side] / reach[side], row.seeds))
     return found[0], found[1]
+
+
+def _from_interval(reaches: float, seeds: int) -> float:
+    """Two-sided p value of an estimate that lies so many half widths of its 95 % interval from a threshold."""
+    if seeds > 1:
+        return float(2 * special.stdtr(seeds - 1, -reaches * special.stdtrit(seeds - 1, 0.975)))
+    return float(2 * special.ndtr(-reaches * special.ndtri(0.975)))
 
 
 def _told(how: str, one: Judged) -> str:

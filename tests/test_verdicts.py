@@ -34,8 +34,11 @@ def evidence(rows: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(Evidence.model_fields)).assign(analysis="made-up")
 
 
+TITLES = dict(zip(STUDY.backbones, ("old", "middle", "new"), strict=True))
+
+
 def answer(claim: str, rows: list[dict], study=STUDY) -> str:
-    return next(v.answer for v in verdicts.verdicts(study, evidence(rows)) if v.claim == claim)
+    return verdicts._verdict(study, claim, [Evidence(**one) for one in rows], TITLES).answer
 
 
 def scores(values: dict[tuple[str, str, str], float], half: float = 0.01) -> list[dict]:
