@@ -116,7 +116,7 @@
         if (one) { row.dataset.right = one.right; }
         return row;
       }));
-      const head = element("tr", {}, ...["Backbone", "Answer", "Verdict", "Confidence"].map((name) => element("th", { scope: "col" }, name)));
+      const head = element("tr", {}, ...["Backbone", "Answer", "Right or wrong", "Confidence"].map((name) => element("th", { scope: "col" }, name)));
       const picture = element("img", {
         src: new URL(item.image, base).href, alt: "Picture of item " + item.id, width: 128, height: 128, loading: "lazy", decoding: "async",
       });

@@ -113,14 +113,14 @@ def _plain(row: dict[Any, Any]) -> dict[str, Any]:
 
 
 def front_table(table: pd.DataFrame) -> str:
-    """The verdicts in short, as a Markdown table: the claim, the paper's figure, ours, and the verdict.
+    """The verdicts in short, as a Markdown table: the paper's figure, ours, and the verdict.
 
     Args:
         table: what :func:`verdict_table` gave.
     """
-    lines = ["| Claim | The paper | This study | Verdict |", "| --- | --- | --- | --- |"]
+    lines = ["| Claim | The paper reports | This study finds | Verdict |", "| --- | --- | --- | --- |"]
     for row in table.to_dict("records"):
-        cells = [f"{row['claim']}: {row['statement']}", row["paper"], row["ours"], f"**{row['verdict']}**"]
+        cells = [row["claim"], row["paper"], row["ours"], f"**{row['verdict']}**"]
         lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
 
@@ -129,4 +129,4 @@ def summary(table: pd.DataFrame) -> str:
     """How many claims met which verdict, as one sentence."""
     counts = table["verdict"].value_counts()
     told = [f"{count} {name}" for name, count in counts.items()]
-    return f"Of the paper's {len(table)} claims: {', '.join(told)}"
+    return f"Of the paper's {len(table)} claims, {', '.join(told)}."

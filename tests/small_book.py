@@ -8,7 +8,7 @@ import nbformat
 import pandas as pd
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from barnlib import charts
+from barnlib import charts, explorer
 from barnlib.parameters import Study, load_study
 
 STORY = (
@@ -18,10 +18,13 @@ STORY = (
     "results",
     "recorded",
     "ledger",
+    "verdicts",
+    "explorer",
     "probing",
 )  # the last is not in _toc.yml
 NOTE = charts.Note("smoke", 640, "questions on 80 images, 2 seeds", "95 % bootstrap over images and seeds")
 KINDS = ("intervals", "differences", "curves", "one panel", "exchange", "references")
+LONG_TABLE = [(f"row {n}", f"{(n * 7) % 13}.5 %" if n else "–") for n in range(13)]
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 
 
@@ -160,7 +163,18 @@ def write_study(study: Study, *, missing: tuple[str, ...] = ()) -> Path:
         "text/plain": "…",
     }
     pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    verdicts = "| Claim | Verdict |\n| --- | --- |\n| C1 | open |\n| C2 | reproduced |\n| C3 | open |"
+    numbers = "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in LONG_TABLE)
+    long = f"<table><thead><tr><th>name</th><th>score</th></tr></thead><tbody>{numbers}</tbody></table>"
     outputs = {
+        "verdicts": [
+            glue("verdicts", {"text/markdown": verdicts, "text/plain": "…"}),
+            glue("verdict_summary", {"text/markdown": "One of three.", "text/plain": "…"}),
+            displayed({"text/html": long, "text/plain": "table"}),
+        ],
+        "explorer": [
+            displayed({"text/html": explorer.placed(study.folder / "explorer").data, "text/plain": "…"})
+        ],
         "results": [
             glue("answer", answer),
             glue("front_chart", drawn["intervals"]),

@@ -4,10 +4,7 @@ A small study (two backbones, one seed, one run missing) with hand-made executed
 source, so that prose, configuration, theme and scripts are those that readers get. Needs Chromium and its driver.
 """
 
-import json
-import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -15,15 +12,13 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from in_browser import LOCAL, PHONE, opened, requests, until
 from small_book import HOSTILE, write_study
 
 from barnlib import book, parameters
 from barnlib.chart_parts import DARK, INK
 
 pytestmark = pytest.mark.slow
-PHONE, DESK = (390, 844), (1280, 900)
-LOCAL = ("file:", "data:", "blob:", "about:", "chrome:")
-OFFLINE = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
 
 
 @pytest.fixture(scope="module")
@@ -46,65 +41,9 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield book.build("smoke", notebooks=sources).parent
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    """Headless Chromium without a network."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        reason = (
-            "chromium or chromedriver is not installed (Debian: apt-get install chromium chromium-driver)"
-        )
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(driver))
-    started.set_page_load_timeout(300)
-    started.execute_cdp_cmd("Network.enable", {})
-    started.execute_cdp_cmd("Network.emulateNetworkConditions", OFFLINE)
-    yield started
-    started.quit()
-
-
 def pages(html: Path) -> list[Path]:
     """Every page of the book."""
     return sorted(path for path in html.rglob("*.html") if not {"_static", "_sources"} & set(path.parts))
-
-
-def opened(browser, path: Path, *, size: tuple[int, int] = DESK, dark: bool = False, query: str = "") -> None:
-    """Open a page and wait until its charts are drawn."""
-    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
-    scheme = {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
-    browser.get(path.as_uri() + query)
-    waiting = (
-        "return document.readyState !== 'complete' || "
-        "[...document.querySelectorAll('.chart-view')].some(view => !view.querySelector('svg'))"
-    )
-    until(browser, f"{waiting.replace('return ', 'return !(', 1)})", f"{path.name}: a chart was not drawn")
-
-
-def until(browser, script: str, message: str, seconds: float = 180) -> None:
-    """Wait until a script returns true."""
-    end = time.monotonic() + seconds
-    while not browser.execute_script(script):
-        assert time.monotonic() < end, f"{message}; console: {browser.get_log('browser')}"
-        time.sleep(0.1)
-
-
-def requests(browser) -> list[str]:
-    """Addresses that the browser has asked for since the last call."""
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
 
 
 def test_every_page_opens_without_an_error_or_a_request(html, browser):

@@ -29,6 +29,7 @@ def tagged(path: Path, tag: str) -> list:
 def test_the_story_is_complete():
     names = {path.stem for path in NOTEBOOKS}
     assert names >= {"data", "encoder", "backbones", "train", "evaluate", "ledger", "recorded", "results"}
+    assert names >= {"verdicts", "explorer"}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -132,7 +133,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ledger", "results"])
+@pytest.mark.parametrize("name", ["ledger", "results", "verdicts", "explorer"])
 def test_it_runs_on_complete_runs(name, complete, tmp_path):
     done = execute(name, tmp_path / f"{name}.ipynb", complete, study="smoke")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -150,7 +151,7 @@ def test_it_runs_on_complete_runs(name, complete, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ledger", "results"])
+@pytest.mark.parametrize("name", ["ledger", "results", "explorer"])
 def test_missing_runs_are_named(name, tmp_path):
     done = execute(name, tmp_path / f"{name}.ipynb", tmp_path / "runs", study="smoke")
     study = load_study("smoke")

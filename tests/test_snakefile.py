@@ -16,6 +16,7 @@ from barnlib.parameters import ROOT, load_study
 
 pytestmark = pytest.mark.slow
 SEEDS = (0, 3)
+ANALYSED = Counter(results=1, verdicts=1)  # every analysis, and what they lead to
 RUNS = len(load_study("smoke").backbones) * len(SEEDS)
 
 PAPERMILL = """
@@ -37,7 +38,11 @@ if "seed" in given:
 if folder:
     (runs / folder).mkdir(parents=True, exist_ok=True)
     (runs / folder / "manifest.json").write_text("{}")
+for file in MADE.get(name, ()):
+    (runs / file).parent.mkdir(parents=True, exist_ok=True)
+    (runs / file).write_text("{}")
 """
+MADE = {"verdicts": ("verdicts.csv", "verdicts.json"), "explorer": ("explorer/items.js",)}
 BOOK = """
 import sys
 from pathlib import Path
@@ -72,7 +77,7 @@ def project(complete: tuple[Path, Counter], tmp_path: Path) -> Path:
 
 
 def stand_in(project: Path, failing: str = "") -> None:
-    (project / "papermill.py").write_text(f"FAILING = {failing.split()}\n{PAPERMILL}")
+    (project / "papermill.py").write_text(f"FAILING, MADE = {failing.split()}, {MADE}\n{PAPERMILL}")
 
 
 def snakemake(project: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -106,13 +111,14 @@ def edit(path: Path, *keys: str, value: object) -> None:
 
 def test_the_whole_study_is_planned_once(complete: tuple[Path, Counter]) -> None:
     folder, plan = complete
-    story = Counter(data=1, encoder=1, backbones=1, recorded=1, ledger=1, results=1, book=1)
+    story = Counter(data=1, encoder=1, backbones=1, recorded=1, ledger=1, explorer=1, book=1) + ANALYSED
     assert plan == story + Counter(train=RUNS, evaluate=RUNS)
     assert planned(folder) == Counter(), "nothing has changed"
 
 
 def test_a_change_reruns_what_depends_on_it(project: Path) -> None:
-    one_backbone = Counter(backbones=1, train=len(SEEDS), evaluate=len(SEEDS), ledger=1, results=1, book=1)
+    one_backbone = Counter(backbones=1, train=len(SEEDS), evaluate=len(SEEDS), ledger=1, explorer=1, book=1)
+    one_backbone += ANALYSED
     file = project / "params" / "backbones" / "llama2.yaml"
     original = file.read_text()
     edit(file, "nano", "checkpoint", value="params/checkpoints/nano/another")
@@ -121,7 +127,7 @@ def test_a_change_reruns_what_depends_on_it(project: Path) -> None:
     assert planned(project) == Counter(), "the time of a file plays no part"
 
     edit(file, "title", value="Another name")
-    assert planned(project) == Counter(results=1, book=1)
+    assert planned(project) == Counter(explorer=1, book=1) + ANALYSED
     file.write_text(original)
 
     notebook = project / "notebooks" / "train.ipynb"
@@ -132,17 +138,17 @@ def test_a_change_reruns_what_depends_on_it(project: Path) -> None:
 
     study_file = project / "params" / "studies" / "smoke.yaml"
     edit(study_file, "evaluation", "bootstrap", value=123)
-    assert planned(project) == Counter(results=1, book=1)
+    assert planned(project) == Counter(book=1) + ANALYSED
     edit(study_file, "evaluation", "tolerance_km", value=500.0)
-    assert planned(project) == Counter(evaluate=RUNS, results=1, book=1)
+    assert planned(project) == Counter(evaluate=RUNS, explorer=1, book=1) + ANALYSED
     edit(study_file, "finetune", "learning_rate", value=1.0e-4)
-    assert planned(project) == Counter(train=RUNS, evaluate=RUNS, ledger=1, results=1, book=1)
+    assert planned(project) == Counter(train=RUNS, evaluate=RUNS, ledger=1, explorer=1, book=1) + ANALYSED
 
 
 def test_code_reruns_what_imports_it(project: Path) -> None:
     module = project / "barnlib" / "metrics.py"
     module.write_text(module.read_text() + "\n# changed\n")
-    assert planned(project) == Counter(results=1, book=1)
+    assert planned(project) == Counter(explorer=1, book=1) + ANALYSED
 
 
 def test_an_executed_notebook_survives_its_failure(project: Path) -> None:
