@@ -11,6 +11,7 @@ not markup: it is escaped but for what is set in backticks, so that no docstring
 import ast
 import inspect
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,11 +117,11 @@ def _block(block: str, names: set[str]) -> Iterator[str]:
     head, _, rest = block.partition("\n")
     if head.rstrip(":") in SECTIONS and head.endswith(":"):
         yield f"**{head.rstrip(':')}**"
-        body = inspect.cleandoc(rest)
+        body = textwrap.dedent(rest).strip()
         entries = re.split(r"\n(?=\S)", body) if head.rstrip(":") in LISTED else [body]
         yield "\n".join(_entry(entry, head.rstrip(":") in LISTED, names) for entry in entries)
     elif head.startswith("    "):
-        yield f"```text\n{inspect.cleandoc(block)}\n```"
+        yield f"```text\n{textwrap.dedent(block)}\n```"
     elif FLOW.match(head):
         for part in re.split(r"\n(?=(?:In|Out|Next):)", block):
             label, _, said = part.partition(":")

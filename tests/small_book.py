@@ -1,6 +1,8 @@
 """A small study's executed notebooks, made by hand, for the tests of the book: every kind of output, no model."""
 
+import base64
 import json
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -191,6 +193,7 @@ def write_study(study: Study, *, missing: tuple[str, ...] = ()) -> Path:
             {"output_type": "stream", "name": "stderr", "text": "noise\n"},
         ],
     }
+    _write_explorer(study, pixel)
     folder, sources = study.folder / "notebooks", study.folder / "sources"
     for name in STORY:
         _write(sources / f"{name}.ipynb", new_notebook(), missing=())
@@ -213,6 +216,23 @@ def write_study(study: Study, *, missing: tuple[str, ...] = ()) -> Path:
     }
     ledger.write_text(json.dumps({"measured": measured}), encoding="utf-8")
     return sources
+
+
+def _write_explorer(study: Study, pixel: str) -> None:
+    """The explorer of one item whose every text is hostile."""
+    folder = study.folder / "explorer"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "a.png").write_bytes(base64.b64decode(pixel))
+    answers = [[[HOSTILE, 1, 0.5] for _ in study.seeds] for _ in study.backbones]
+    data = {
+        "backbones": [{"name": name, "title": name, "colour": "#0072B2"} for name in study.backbones],
+        "seeds": list(study.seeds),
+        "tasks": [["vqa_scene", "VQA-Scene"]],
+        "items": [["item", 0, "test", "colour", "easy", "a.png", HOSTILE, HOSTILE, answers]],
+    }
+    (folder / "items.js").write_text(explorer.script(data), encoding="utf-8")
+    for name in explorer.OWN:
+        shutil.copy(Path(explorer.__file__).with_name(name), folder / name)
 
 
 def _write(path: Path, notebook: nbformat.NotebookNode, *, missing: tuple[str, ...]) -> None:

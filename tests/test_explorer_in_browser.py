@@ -1,4 +1,4 @@
-"""The explorer in a real browser, from file://, without a network: what it filters, hostile texts, thousands of items."""
+"""The explorer in a real browser, from file://, without a network: its choices, hostile texts, thousands of items."""
 
 import base64
 import time
