@@ -26,7 +26,7 @@ RUNS = os.path.relpath(study.folder)
 NOTEBOOKS = f"{RUNS}/notebooks"
 LOGS = f"{RUNS}/logs"
 ANALYSES = ("results", "instances", "confidence", "coordinates", "descriptions", "bottleneck")  # read evaluations only
-PAGES = ("data", "encoder", "backbones", "recorded", "ledger", *ANALYSES)
+PAGES = ("data", "encoder", "backbones", "recorded", "ledger", *ANALYSES, "verdicts", "explorer")
 PAPERMILL = f"{sys.executable} -m papermill --log-output --log-level WARNING --no-progress-bar --kernel python3"
 # A kernel warns at its start that others could listen (it uses the loopback interface), and of being told to end.
 QUIETLY = "2> >(grep --line-buffered -v -e 'without encryption' -e 'KeyboardInterrupt caught in kernel' >&2)"
@@ -267,6 +267,42 @@ for analysis in ANALYSES:
             "{PAPERMILL} notebooks/{rule}.ipynb {log} -r study {study.name} {QUIETLY} && cp {log} {output.notebook}"
 
 
+rule verdicts:
+    input:
+        expand(f"{NOTEBOOKS}/{{analysis}}.ipynb", analysis=ANALYSES),
+    output:
+        table=f"{RUNS}/verdicts.csv",
+        entries=f"{RUNS}/verdicts.json",
+        notebook=f"{NOTEBOOKS}/verdicts.ipynb",
+    log:
+        f"{LOGS}/verdicts.ipynb",
+    params:
+        protocol=protocol("verdicts"),
+        paper=file_digest(ROOT / "params" / "paper.yaml"),
+        code=code("verdicts", "verdict_tables"),
+        names=names(),
+        page=page("verdicts"),
+    shell:
+        "{PAPERMILL} notebooks/verdicts.ipynb {log} -r study {study.name} {QUIETLY} && cp {log} {output.notebook}"
+
+
+rule explorer:
+    input:
+        of_every_run(rules.evaluate.output.manifest),
+    output:
+        data=f"{RUNS}/explorer/items.js",
+        notebook=f"{NOTEBOOKS}/explorer.ipynb",
+    log:
+        f"{LOGS}/explorer.ipynb",
+    params:
+        code=code("explorer"),
+        scripts=[file_digest(ROOT / "barnlib" / name) for name in ("explorer.js", "explorer.css")],
+        names=names(),
+        page=page("explorer"),
+    shell:
+        "{PAPERMILL} notebooks/explorer.ipynb {log} -r study {study.name} {QUIETLY} && cp {log} {output.notebook}"
+
+
 rule book:
     input:
         expand(f"{NOTEBOOKS}/{{page}}.ipynb", page=PAGES),
@@ -277,7 +313,8 @@ rule book:
     params:
         names=names(),
         prose=prose(),
-        code=code("book", "vega", "offline"),
+        code=code("book", "vega", "offline", "explorer_page", "tables"),
+        scripts=[file_digest(path) for path in sorted((ROOT / "barnlib").glob("*.js"))],
     resources:
         mem_mb=1500,
     shell:

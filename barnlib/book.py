@@ -19,6 +19,7 @@ from typing import Any
 import nbformat
 import yaml
 
+from barnlib import explorer_page, reference
 from barnlib.book_notebooks import for_book, glued, problems
 from barnlib.book_pages import contents, pieces, repository_url, runs_of, substitutions
 from barnlib.parameters import ROOT, Study, load_study
@@ -74,13 +75,21 @@ def collect(study: Study, *, source: Path, notebooks: Path, target: Path) -> Non
 
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("_build", ".ipynb_checkpoints"))
+    if (study.folder / "explorer").is_dir():
+        shutil.copytree(study.folder / "explorer", target / explorer_page.FOLDER)
     titles = {page: run.title for run in runs for page in run.pages(executed)}
     for page, notebook in read.items():
         _write(target / f"{page}.ipynb", nbformat.writes(for_book(notebook, titles.get(page))))
+    described = reference.modules(ROOT / "barnlib")
+    for module in described:
+        _write(target / f"{module.page}.md", reference.page(module, described))
     for name, text in pieces(study, runs, executed, glued(read)).items():
         _write(target / "_pieces" / f"{name}.md", text)
     _require_pieces(target)
-    _complete(target / "_toc.yml", lambda toc: contents(toc, story, runs, list(read)))
+    _complete(
+        target / "_toc.yml",
+        lambda toc: contents(toc, story, runs, [*read, *(module.page for module in described)]),
+    )
     _complete(target / "_config.yml", lambda config: _configured(config, study, titles))
 
 
@@ -118,7 +127,8 @@ def run_jupyter_book(folder: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
     if done.returncode:
         lines = (done.stdout + done.stderr).splitlines()
-        telling = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-30:]
+        telling = [line for line in lines if "WARNING" in line or "ERROR" in line]
+        telling = telling or [*done.stdout.splitlines()[-20:], *done.stderr.splitlines()[-30:]]
         raise BookError(f"jupyter-book failed on {folder}:\n" + "\n".join(telling))
 
 

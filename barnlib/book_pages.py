@@ -16,8 +16,12 @@ from typing import Any
 
 import yaml
 
+from barnlib import citation, reference
 from barnlib.artefacts import read_json
-from barnlib.parameters import Study, load_backbone, load_encoder
+from barnlib.evidence import CLAIMS
+from barnlib.measures import worded
+from barnlib.parameters import ROOT, Study, load_backbone, load_encoder
+from barnlib.verdict_tables import paper
 
 KINDS = {"train": "training", "evaluate": "evaluation"}
 PUBLIC = ("github.com", "gitlab.com")  # hosts whose notebooks Colab and Binder can open
@@ -55,31 +59,31 @@ def contents(
     """The table of contents: as ``book/_toc.yml`` has it, with the runs that exist and the notebooks it does not name.
 
     Args:
-        toc: as written by hand.
+        toc: as written by hand. A notebook that it names and the project does not have is left out.
         story: names of the notebooks that are pages of their own.
         runs: all runs of the study.
         pages: pages that exist in the built book.
 
     Raises:
-        ValueError: the table names a notebook that the project does not have, or has no place for one it does.
+        ValueError: a notebook has no place in the table.
     """
     table: dict[str, Any] = copy.deepcopy(dict(toc))
     named = [chapter["file"] for part in table["parts"] for chapter in part["chapters"]]
-    for page in named:
-        if page.startswith("notebooks/") and page.removeprefix("notebooks/") not in story:
-            raise ValueError(
-                f"_toc.yml names {page}, but there is no notebook {page}.ipynb; there are {', '.join(story)}"
-            )
     unnamed = [{"file": f"notebooks/{name}"} for name in story if f"notebooks/{name}" not in named]
     for part in table["parts"]:
         chapters = []
         for chapter in part["chapters"]:
+            if chapter["file"].startswith("notebooks/") and chapter["file"][len("notebooks/") :] not in story:
+                continue
             chapters.append(chapter)
             if chapter["file"] == "notebooks/results":
                 chapters += unnamed
                 unnamed = []
             if chapter["file"] == "runs":
                 sections = _run_sections(runs, pages)
+                chapter |= {"sections": sections} if sections else {}
+            if chapter["file"] == "api":
+                sections = [{"file": page} for page in pages if page.startswith("api/")]
                 chapter |= {"sections": sections} if sections else {}
         part["chapters"] = chapters
     if unnamed:
@@ -108,6 +112,9 @@ def pieces(
         "splits": _splits_table(study),
         "backbones": _backbones_table(study),
         "another_backbone": _another_backbone(study),
+        "rules": _rules(study),
+        "citation": citation.page(citation.read_citation(ROOT / "book" / "CITATION.cff")),
+        "modules": reference.index(reference.modules(ROOT / "barnlib")),
         **from_notebooks,
     }
 
@@ -121,6 +128,7 @@ def substitutions(study: Study) -> dict[str, Any]:
         "encoder": load_encoder(study.encoder.name, study.scale).model_dump(mode="json"),
         "backbones": backbones,
         "backbone_titles": _listed(titles),
+        "paper": paper().claims,
         "seed_count": len(study.seeds),
         "run_count": len(study.seeds) * len(study.backbones),
     }
@@ -176,8 +184,20 @@ def _leaves(entry: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _parameters_table(study: Study) -> str:
     """Every parameter of the study with its value, as the run resolved it."""
-    rows = [[f"`{key}`", f"`{value}`"] for key, value in _dotted(study.model_dump(mode="json"))]
+    parameters = study.model_dump(mode="json", exclude={"verdicts"})  # they have a table of their own
+    rows = [[f"`{key}`", f"`{value}`"] for key, value in _dotted(parameters)]
     return _table(["Parameter", "Value, the same for every backbone"], rows)
+
+
+def _rules(study: Study) -> str:
+    """What decides each claim, in words, as the study file has it."""
+    if study.verdicts is None:
+        return "This study has no rules, and reaches no verdict.\n"
+    rows = [
+        [claim, CLAIMS[claim], "; and ".join(worded(one) for one in getattr(study.verdicts, claim))]
+        for claim in CLAIMS
+    ]
+    return _table(["Claim", "What it says", "Reproduced, if"], rows)
 
 
 def _splits_table(study: Study) -> str:

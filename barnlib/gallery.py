@@ -55,7 +55,7 @@ def gallery(folder: Path, entries: Sequence[Entry], *, width: int = 128) -> HTML
 
 
 def _figure(folder: Path, entry: Entry, width: int) -> str:
-    png = _png(folder, entry.image)
+    png = png_bytes(folder, entry.image)
     # Enlarged pixels stay sharp; a picture that is shown smaller than it is gets smoothed.
     rendering = "pixelated" if int.from_bytes(png[16:20]) <= width else "auto"
     picture = (
@@ -70,7 +70,8 @@ def _figure(folder: Path, entry: Entry, width: int) -> str:
     return f'<figure style="{FIGURE};width:{width + CAPTION}px">{picture}{caption}</figure>'
 
 
-def _png(folder: Path, image: str | Image) -> bytes:
+def png_bytes(folder: Path, image: str | Image) -> bytes:
+    """Bytes of a PNG file inside the folder, or of a picture just drawn. Raises as :func:`gallery`."""
     if isinstance(image, Image):
         buffer = BytesIO()
         image.save(buffer, "PNG")

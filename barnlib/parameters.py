@@ -123,6 +123,32 @@ VALIDATION = ("batch_images", "max_new_tokens", "tolerance_km")
 """Those of `EvaluationParameters` that decide a training run too: its validation curves are scored with them."""
 
 
+class Condition(Strict):
+    """What evidence must show for a claim to hold; barnlib/verdicts.py says when it does.
+
+    Estimates are selected by measure, tasks and ``of``, and asked to lie on one side of a threshold, every one of them
+    or at least one. Backbones are ordered as in the study, oldest first.
+    """
+
+    measure: str  # as the analyses write it into their evidence
+    tasks: tuple[str, ...] = ()  # one estimate is expected for each; () takes the measure over any task
+    of: Literal["every_pair", "newest_less_older", "newest_less_oldest", "newest", "older"]
+    which: Literal["every", "some"]
+    side: Literal["above", "below"]
+    threshold: float
+
+
+class VerdictParameters(Strict):
+    """The conditions that must all hold for each of the paper's claims, fixed before the study runs."""
+
+    C1: Annotated[tuple[Condition, ...], Field(min_length=1)]
+    C2: Annotated[tuple[Condition, ...], Field(min_length=1)]
+    C3: Annotated[tuple[Condition, ...], Field(min_length=1)]
+    C4: Annotated[tuple[Condition, ...], Field(min_length=1)]
+    C5: Annotated[tuple[Condition, ...], Field(min_length=1)]
+    C6: Annotated[tuple[Condition, ...], Field(min_length=1)]
+
+
 class Study(Strict):
     """One study: everything that is the same for all backbones."""
 
@@ -138,6 +164,7 @@ class Study(Strict):
     finetune: FinetuneParameters
     monitor: MonitorParameters
     evaluation: EvaluationParameters
+    verdicts: VerdictParameters | None = None  # a study without rules reaches no verdict
 
     @property
     def folder(self) -> Path:

@@ -61,6 +61,14 @@ IMAGE_SIZE, PATCH = 96, 32  # pixels; 9 image tokens
 
 
 @pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    """Headless Chromium without a network."""
+    from in_browser import started
+
+    yield from started()
+
+
+@pytest.fixture(scope="session")
 def tiny_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A byte-level BPE tokenizer of about 400 entries with <s>, </s>, <pad> and <image>."""
     folder = tmp_path_factory.mktemp("tokenizer")

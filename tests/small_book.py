@@ -1,6 +1,8 @@
 """A small study's executed notebooks, made by hand, for the tests of the book: every kind of output, no model."""
 
+import base64
 import json
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import nbformat
 import pandas as pd
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from barnlib import charts
+from barnlib import charts, explorer
 from barnlib.parameters import Study, load_study
 
 STORY = (
@@ -18,10 +20,13 @@ STORY = (
     "results",
     "recorded",
     "ledger",
+    "verdicts",
+    "explorer",
     "probing",
 )  # the last is not in _toc.yml
 NOTE = charts.Note("smoke", 640, "questions on 80 images, 2 seeds", "95 % bootstrap over images and seeds")
 KINDS = ("intervals", "differences", "curves", "one panel", "exchange", "references")
+LONG_TABLE = [(f"row {n}", f"{(n * 7) % 13}.5 %" if n else "–") for n in range(13)]
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 
 
@@ -160,7 +165,18 @@ def write_study(study: Study, *, missing: tuple[str, ...] = ()) -> Path:
         "text/plain": "…",
     }
     pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    verdicts = "| Claim | Verdict |\n| --- | --- |\n| C1 | open |\n| C2 | reproduced |\n| C3 | open |"
+    numbers = "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in LONG_TABLE)
+    long = f"<table><thead><tr><th>name</th><th>score</th></tr></thead><tbody>{numbers}</tbody></table>"
     outputs = {
+        "verdicts": [
+            glue("verdicts", {"text/markdown": verdicts, "text/plain": "…"}),
+            glue("verdict_summary", {"text/markdown": "One of three.", "text/plain": "…"}),
+            displayed({"text/html": long, "text/plain": "table"}),
+        ],
+        "explorer": [
+            displayed({"text/html": explorer.placed(study.folder / "explorer").data, "text/plain": "…"})
+        ],
         "results": [
             glue("answer", answer),
             glue("front_chart", drawn["intervals"]),
@@ -177,6 +193,7 @@ def write_study(study: Study, *, missing: tuple[str, ...] = ()) -> Path:
             {"output_type": "stream", "name": "stderr", "text": "noise\n"},
         ],
     }
+    _write_explorer(study, pixel)
     folder, sources = study.folder / "notebooks", study.folder / "sources"
     for name in STORY:
         _write(sources / f"{name}.ipynb", new_notebook(), missing=())
@@ -199,6 +216,23 @@ def write_study(study: Study, *, missing: tuple[str, ...] = ()) -> Path:
     }
     ledger.write_text(json.dumps({"measured": measured}), encoding="utf-8")
     return sources
+
+
+def _write_explorer(study: Study, pixel: str) -> None:
+    """The explorer of one item whose every text is hostile."""
+    folder = study.folder / "explorer"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "a.png").write_bytes(base64.b64decode(pixel))
+    answers = [[[HOSTILE, 1, 0.5] for _ in study.seeds] for _ in study.backbones]
+    data = {
+        "backbones": [{"name": name, "title": name, "colour": "#0072B2"} for name in study.backbones],
+        "seeds": list(study.seeds),
+        "tasks": [["vqa_scene", "VQA-Scene"]],
+        "items": [["item", 0, "test", "colour", "easy", "a.png", HOSTILE, HOSTILE, answers]],
+    }
+    (folder / "items.js").write_text(explorer.script(data), encoding="utf-8")
+    for name in explorer.OWN:
+        shutil.copy(Path(explorer.__file__).with_name(name), folder / name)
 
 
 def _write(path: Path, notebook: nbformat.NotebookNode, *, missing: tuple[str, ...]) -> None:

@@ -4,10 +4,7 @@ A small study (two backbones, one seed, one run missing) with hand-made executed
 source, so that prose, configuration, theme and scripts are those that readers get. Needs Chromium and its driver.
 """
 
-import json
-import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -15,15 +12,13 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from small_book import HOSTILE, write_study
+from in_browser import LOCAL, PHONE, opened, requests, until
+from small_book import HOSTILE, LONG_TABLE, write_study
 
 from barnlib import book, parameters
 from barnlib.chart_parts import DARK, INK
 
 pytestmark = pytest.mark.slow
-PHONE, DESK = (390, 844), (1280, 900)
-LOCAL = ("file:", "data:", "blob:", "about:", "chrome:")
-OFFLINE = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
 
 
 @pytest.fixture(scope="module")
@@ -46,65 +41,9 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield book.build("smoke", notebooks=sources).parent
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    """Headless Chromium without a network."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        reason = (
-            "chromium or chromedriver is not installed (Debian: apt-get install chromium chromium-driver)"
-        )
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(driver))
-    started.set_page_load_timeout(300)
-    started.execute_cdp_cmd("Network.enable", {})
-    started.execute_cdp_cmd("Network.emulateNetworkConditions", OFFLINE)
-    yield started
-    started.quit()
-
-
 def pages(html: Path) -> list[Path]:
     """Every page of the book."""
     return sorted(path for path in html.rglob("*.html") if not {"_static", "_sources"} & set(path.parts))
-
-
-def opened(browser, path: Path, *, size: tuple[int, int] = DESK, dark: bool = False, query: str = "") -> None:
-    """Open a page and wait until its charts are drawn."""
-    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
-    scheme = {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
-    browser.get(path.as_uri() + query)
-    waiting = (
-        "return document.readyState !== 'complete' || "
-        "[...document.querySelectorAll('.chart-view')].some(view => !view.querySelector('svg'))"
-    )
-    until(browser, f"{waiting.replace('return ', 'return !(', 1)})", f"{path.name}: a chart was not drawn")
-
-
-def until(browser, script: str, message: str, seconds: float = 180) -> None:
-    """Wait until a script returns true."""
-    end = time.monotonic() + seconds
-    while not browser.execute_script(script):
-        assert time.monotonic() < end, f"{message}; console: {browser.get_log('browser')}"
-        time.sleep(0.1)
-
-
-def requests(browser) -> list[str]:
-    """Addresses that the browser has asked for since the last call."""
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
 
 
 def test_every_page_opens_without_an_error_or_a_request(html, browser):
@@ -122,6 +61,71 @@ def test_every_page_opens_without_an_error_or_a_request(html, browser):
             assert browser.execute_script("return document.title") != "owned", (
                 f"{shown}: a model's text ran as a script"
             )
+
+
+def test_pages_are_accessible(html, browser):
+    """axe finds nothing serious, light or dark; of the API's pages, which are made alike, three stand for all."""
+    described = [path for path in pages(html) if path.parent.name == "api"]
+    script = AXE.read_text(encoding="utf-8")
+    for path in [path for path in pages(html) if path not in described] + described[:3]:
+        for dark in (False, True):
+            opened(browser, path, dark=dark)
+            browser.execute_script(script)
+            found = browser.execute_async_script(
+                "const done = arguments[arguments.length - 1];"
+                "axe.run({runOnly: ['wcag2a', 'wcag2aa']}).then(done, (error) => done({violations: [], error: String(error)}))"
+            )
+            assert "error" not in found, found["error"]
+            serious = [
+                f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:200]}"
+                for one in found["violations"]
+                if one["impact"] in ("serious", "critical")
+            ]
+            assert not serious, f"{path.relative_to(html)} {'dark' if dark else 'light'}: {serious}"
+
+
+def test_tables_are_sorted_and_filtered_by_keyboard(html, browser):
+    from selenium.webdriver.common.keys import Keys
+
+    opened(browser, html / "notebooks" / "verdicts.html")
+    table = (
+        "[...document.querySelectorAll('article table')].find((one) => one.textContent.includes('row 12'))"
+    )
+    column = f"return [...{table}.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[1].textContent)"
+    first = browser.execute_script(column)
+    assert first == [value for _, value in LONG_TABLE]
+    numbers = sorted(float(value.removesuffix(" %")) for _, value in LONG_TABLE if value != "–")
+    browser.execute_script(f"{table}.tHead.rows[0].cells[1].querySelector('button').focus()")
+    for order, state in ((numbers, "ascending"), (numbers[::-1], "descending")):
+        browser.switch_to.active_element.send_keys(Keys.ENTER)
+        sorted_now = browser.execute_script(column)
+        assert [float(value.removesuffix(" %")) for value in sorted_now[:-1]] == order
+        assert sorted_now[-1] == "–", "what is missing stays last"
+        assert (
+            browser.execute_script(f"return {table}.tHead.rows[0].cells[1].getAttribute('aria-sort')")
+            == state
+        )
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    assert browser.execute_script(column) == first
+    field = browser.find_element("css selector", ".table-filter input")
+    field.send_keys("ROW 12")
+    assert browser.execute_script(column) == [LONG_TABLE[12][1]]
+    assert (
+        browser.execute_script("return document.querySelector('.table-filter [role=status]').textContent")
+        == "1 of 13 rows"
+    )
+
+
+def test_the_explorer_is_loaded_where_it_is_shown_only(html, browser):
+    opened(browser, html / "notebooks" / "explorer.html")
+    until(
+        browser, "return document.querySelectorAll('.explorer-items > li').length === 1", "no item is shown"
+    )
+    assert HOSTILE in browser.execute_script("return document.querySelector('.explorer').textContent")
+    picture = "const image = document.querySelector('.explorer img'); return image.complete && image.naturalWidth > 0"
+    until(browser, picture, "the picture is not loaded")
+    others = [path for path in pages(html) if "explorer/items.js" in path.read_text(encoding="utf-8")]
+    assert others == [html / "notebooks" / "explorer.html"]
 
 
 def test_no_page_scrolls_sideways_on_a_phone(html, browser):

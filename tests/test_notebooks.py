@@ -29,7 +29,15 @@ def tagged(path: Path, tag: str) -> list:
 def test_the_story_is_complete():
     names = {path.stem for path in NOTEBOOKS}
     assert names >= {"data", "encoder", "backbones", "train", "evaluate", "ledger", "recorded", "results"}
-    assert names >= {"instances", "confidence"}
+    assert names >= {
+        "instances",
+        "confidence",
+        "coordinates",
+        "descriptions",
+        "bottleneck",
+        "verdicts",
+        "explorer",
+    }
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -133,7 +141,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ledger", "results", "instances", "confidence"])
+@pytest.mark.parametrize("name", ["ledger", "results", "instances", "confidence", "verdicts", "explorer"])
 def test_it_runs_on_complete_runs(name, complete, tmp_path):
     done = execute(name, tmp_path / f"{name}.ipynb", complete, study="smoke")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -151,7 +159,7 @@ def test_it_runs_on_complete_runs(name, complete, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ledger", "results", "instances", "confidence"])
+@pytest.mark.parametrize("name", ["ledger", "results", "instances", "confidence", "explorer"])
 def test_missing_runs_are_named(name, tmp_path):
     done = execute(name, tmp_path / f"{name}.ipynb", tmp_path / "runs", study="smoke")
     study = load_study("smoke")
