@@ -31,6 +31,7 @@ WITHOUT_TORCH = (
     "parameters",
     "runs",
     "scoring",
+    "states_table",
     "data.recorded",
 )
 # A module may import only from its own layer and those above it.
@@ -45,6 +46,7 @@ LAYERS = (
     {"decoding", "likelihood"},
     {"preflight"},
     {"finetune"},
+    {"states"},
     {"predict"},
 )
 HEAVY = {"torch", "transformers", "peft"}
