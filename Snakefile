@@ -25,7 +25,7 @@ study = load_study(config.get("study", "nano"))
 RUNS = os.path.relpath(study.folder)
 NOTEBOOKS = f"{RUNS}/notebooks"
 LOGS = f"{RUNS}/logs"
-ANALYSES = ("results",)  # read what evaluation wrote, and nothing else
+ANALYSES = ("results", "representations")  # read what evaluation wrote, and nothing else
 PAGES = ("data", "encoder", "backbones", "recorded", "ledger", *ANALYSES)
 PAPERMILL = f"{sys.executable} -m papermill --log-output --log-level WARNING --no-progress-bar --kernel python3"
 # A kernel warns at its start that others could listen (it uses the loopback interface), and of being told to end.

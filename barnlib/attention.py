@@ -36,16 +36,22 @@ def image_share(packed: PackedBatch) -> Tensor:
     return packed.image_tokens / seen.float()
 
 
+def unwatchable(model: Model) -> str | None:
+    """Why this backbone's attention cannot be watched, or None where it can."""
+    kind = _language_config(model)._attn_implementation
+    return None if kind == "sdpa" else f"attention is '{kind}'; only 'sdpa' can be watched"
+
+
 @contextmanager
 def watched_attention(model: Model, packed: PackedBatch) -> Iterator[list[Tensor]]:
-    """A forward over ``packed`` within fills the list: for each layer float32[N], attention on the image, mean of heads.
+    """A forward over ``packed`` within fills the list: float32[N] a layer, attention on the image, mean of heads.
 
     Raises:
         ValueError: the backbone's attention is not transformers' SDPA, the only one that can be watched.
     """
+    if reason := unwatchable(model):
+        raise ValueError(reason)
     config = _language_config(model)
-    if config._attn_implementation != "sdpa":
-        raise ValueError(f"attention is '{config._attn_implementation}'; only 'sdpa' can be watched")
     at, image = last_prompt_tokens(packed), packed.input_ids == packed.image_token_id
     masses: list[Tensor] = []
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from barnlib.artefacts import write_json
 from barnlib.assembly import WEIGHTS, Parts, untrained_model
-from barnlib.attention import image_share, watched_attention
+from barnlib.attention import image_share, unwatchable, watched_attention
 from barnlib.data.build import data_folder
 from barnlib.data.records import TASKS, Item, read_items
 from barnlib.likelihood import hidden_states
@@ -29,7 +29,7 @@ from barnlib.model import llava, load_trained_state
 from barnlib.packing import PackedBatch, pack
 from barnlib.perturbations import KINDS, other_wording
 from barnlib.perturbed import perturbed_features
-from barnlib.states_table import ITEMS, MEASURES, POSITIONS, PROBED, SPLITS, STATES, VIEWS, tensor_name
+from barnlib.states_table import ITEMS, POSITIONS, PROBED, SPLITS, STATES, VIEWS, tensor_name
 
 LARGEST = 65504.0  # of float16
 FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")  # as transformers' decoders name it
@@ -60,19 +60,18 @@ def write_states(parts: Parts, trained: Path, folder: Path) -> None:
     load_trained_state(adapted, load_file(trained / WEIGHTS, device=str(parts.device)))
     adapted.eval()
     items = {split: chosen_items(parts, split) for split in SPLITS}
-    tensors = _all_views(parts, adapted, items["test"])
-    measures, absent = _measures(parts, adapted, _clean(parts, items["test"]), items["test"])
+    found, absent = _watched_states(parts, adapted, _clean(parts, items["test"]), items["test"])
+    tensors = {tensor_name("test", "clean", name): tensor for name, tensor in found.items()}
+    tensors |= _other_views(parts, adapted, items["test"])
     for split in ("train", "validation"):
         states = _states(parts, adapted, _clean(parts, items[split]), items[split], PROBED)
         tensors |= {tensor_name(split, "clean", position): state for position, state in states.items()}
-    tensors = {name: _half(tensor) for name, tensor in tensors.items()}
-    tensors |= {tensor_name("test", "clean", name): tensor for name, tensor in measures.items()}
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / STATES)
+    save_file({name: _stored(tensor).contiguous() for name, tensor in tensors.items()}, folder / STATES)
     described = {
         split: [_described(item, parts.study.data.seed) for item in chosen] for split, chosen in items.items()
     }
-    entries = len(tensors[tensor_name("test", "clean", POSITIONS[0])])
-    write_json(folder / ITEMS, {"layers": entries - 1, "items": described, "absent": absent})
+    layers = len(found[POSITIONS[0]]) - 1
+    write_json(folder / ITEMS, {"layers": layers, "items": described, "absent": absent})
 
 
 def chosen_items(parts: Parts, split: str) -> list[Item]:
@@ -104,11 +103,11 @@ def _described(item: Item, seed: int) -> dict[str, Any]:
     }
 
 
-def _all_views(parts: Parts, adapted: PeftModel, items: Sequence[Item]) -> dict[str, Tensor]:
-    """All views of the test items, by name."""
+def _other_views(parts: Parts, adapted: PeftModel, items: Sequence[Item]) -> dict[str, Tensor]:
+    """The test items in all views but the clean one, by name."""
     found: dict[str, Tensor] = {}
-    for view, how, before in _views(parts, items):
-        with adapted.disable_adapter() if before else nullcontext():
+    for view, how in _views(parts, items):
+        with adapted.disable_adapter() if view == "before" else nullcontext():
             states = _states(parts, adapted, how, items, VIEWS[view])
         if view == "paraphrase":
             single = torch.tensor([other_wording(item, parts.study.data.seed) is None for item in items])
@@ -118,18 +117,27 @@ def _all_views(parts: Parts, adapted: PeftModel, items: Sequence[Item]) -> dict[
     return found
 
 
-def _views(parts: Parts, items: Sequence[Item]) -> Iterator[tuple[str, View, bool]]:
-    """Each view with its name, and whether LoRA is switched off in it."""
+def _views(parts: Parts, items: Sequence[Item]) -> Iterator[tuple[str, View]]:
+    """How items are shown in each view but the clean one."""
     clean = _clean(parts, items)
-    yield "clean", clean, False
-    yield "before", clean, True
+    yield "before", clean
+    yield "swapped", View(clean.table, [parts.rows[image] for image in next_images(items)], clean.questions)
     images = list(dict.fromkeys(item.image for item in items))
     rows = [images.index(item.image) for item in items]
     disturbed = perturbed_features(parts.study, images)
     for kind in KINDS:
-        yield kind, View(disturbed[kind].to(parts.device), rows, clean.questions), False
+        yield kind, View(disturbed[kind].to(parts.device), rows, clean.questions)
     reworded = [other_wording(item, parts.study.data.seed) or item.question for item in items]
-    yield "paraphrase", View(clean.table, clean.rows, reworded), False
+    yield "paraphrase", View(clean.table, clean.rows, reworded)
+
+
+def next_images(items: Sequence[Item]) -> list[str]:
+    """For each item the image of the next item of its task; of the first, after the last."""
+    found = []
+    for number, item in enumerate(items):
+        of_task = [n for n, other in enumerate(items) if other.task == item.task]
+        found.append(items[of_task[(of_task.index(number) + 1) % len(of_task)]].image)
+    return found
 
 
 def _clean(parts: Parts, items: Sequence[Item]) -> View:
@@ -140,34 +148,41 @@ def _states(
     parts: Parts, model: PeftModel, view: View, items: Sequence[Item], positions: Sequence[str]
 ) -> dict[str, Tensor]:
     """float32[layers + 1, items, hidden] on the CPU for each position."""
-    found: dict[str, list[Tensor]] = {position: [] for position in positions}
+    found = []
     for packed in _batches(parts, view, items):
         _, states = hidden_states(model, packed, view.table)
-        for position in positions:
-            found[position].append(states[position].cpu())
-    return {position: torch.cat(layers, 1) for position, layers in found.items()}
+        found.append({position: states[position].cpu() for position in positions})
+    return _together(found)
 
 
-def _measures(
+def _watched_states(
     parts: Parts, model: PeftModel, view: View, items: Sequence[Item]
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """What `states_table.MEASURES` names, and for what a backbone does not allow, why."""
+    """:func:`_states` at all positions and beside them `states_table.MEASURES`; and why, where one cannot be had."""
     lens, absent = _lens(model)
-    found: dict[str, list[Tensor]] = {name: [] for name in MEASURES}
+    blind = unwatchable(model)
+    absent |= dict.fromkeys(("image_attention", "image_share"), blind) if blind else {}
+    found = []
     for packed in _batches(parts, view, items):
-        masses: list[Tensor] = []
-        try:
+        measures: dict[str, Tensor] = {}
+        if blind:
+            _, states = hidden_states(model, packed, view.table)
+        else:
             with watched_attention(model, packed) as masses:
                 _, states = hidden_states(model, packed, view.table)
-        except ValueError as error:
-            absent |= dict.fromkeys(("image_attention", "image_share"), str(error))
-            _, states = hidden_states(model, packed, view.table)
-        if masses:
-            found["image_attention"].append(torch.stack(masses).cpu())
-            found["image_share"].append(image_share(packed).cpu())
+            measures = {"image_attention": torch.stack(masses), "image_share": image_share(packed)}
         if lens is not None:
-            found["answer_depth"].append(answer_depth(states["last_prompt_token"], lens).cpu())
-    return {name: torch.cat(parts, -1) for name, parts in found.items() if parts}, absent
+            measures["answer_depth"] = answer_depth(states["last_prompt_token"], lens)
+        found.append({name: tensor.cpu() for name, tensor in (states | measures).items()})
+    return _together(found), absent
+
+
+def _together(batches: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Batches put together along their items, which are the second axis, or the only one."""
+    return {
+        name: torch.cat([b[name] for b in batches], min(1, first.ndim - 1))
+        for name, first in batches[0].items()
+    }
 
 
 def answer_depth(states: Tensor, lens: Callable[..., Tensor]) -> Tensor:
@@ -216,7 +231,9 @@ def _batches(parts: Parts, view: View, items: Sequence[Item]) -> Iterator[Packed
             yield pack(parts.prompter, groups).to(parts.device)
 
 
-def _half(tensor: Tensor) -> Tensor:
-    """As float16, where it holds every value."""
+def _stored(tensor: Tensor) -> Tensor:
+    """Hidden states as float16, where it holds every value; per-item measures as they are."""
+    if tensor.ndim < 3:
+        return tensor
     fits = bool((tensor.nan_to_num().abs() <= LARGEST).all())
     return tensor.to(torch.float16) if fits else tensor

@@ -14,8 +14,9 @@ Out: :class:`States`, one for each run; representations.py and its neighbours st
 
 - views: ``clean``, the item as it is; ``before``, the same with LoRA switched off and the same trained projector, so
   that the image tokens are the same and only the language model is as it was before finetuning; ``noise``, ``blur`` and
-  ``occlusion``, the picture disturbed; ``paraphrase``, another wording of the question, NaN for an item whose
-  question has only one. Splits ``train`` and ``validation`` have the view ``clean`` only.
+  ``occlusion``, the picture disturbed; ``swapped``, the picture of the task's next item; ``paraphrase``, another
+  wording of the question, NaN for an item whose question has only one. Splits ``train`` and ``validation`` have the
+  view ``clean`` only.
 - positions: ``last_prompt_token``, which predicts the first answer token; ``image_mean``, over the image tokens (not
   under ``paraphrase``, where they come before the question and cannot change; not in ``train`` and ``validation``);
   ``answer_mean``, over the tokens of the *reference* answer, EOS included. The reference is read at ``answer_mean``:
@@ -52,6 +53,7 @@ POSITIONS = ("last_prompt_token", "image_mean", "answer_mean")
 VIEWS: dict[str, tuple[str, ...]] = {
     "clean": POSITIONS,
     "before": POSITIONS,
+    "swapped": POSITIONS,
     "noise": POSITIONS,
     "blur": POSITIONS,
     "occlusion": POSITIONS,

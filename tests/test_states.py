@@ -84,6 +84,10 @@ def test_every_view_is_that_of_a_plain_forward(folder, tiny_study, parts, model,
             shown, question = pixels, item.question
             if view in KINDS:
                 shown = disturb(pixels, view, strengths, generator("perturbation", seed, view, item.image))
+            elif view == "swapped":
+                other = described["items"]["test"][{1: 0, 4: 5}[number]]["image"]
+                assert other != item.image
+                shown = np.array(Image.open(data_folder(tiny_study) / other))
             elif view == "paraphrase":
                 question = record["paraphrase"]
             if view == "before":
@@ -140,8 +144,9 @@ def test_depth_is_where_the_lens_settles():
 
 
 def test_values_beyond_float16_are_kept_in_float32():
-    assert states._half(torch.tensor([1.0, float("nan")])).dtype == torch.float16
-    assert states._half(torch.tensor([1e5, 1.0])).dtype == torch.float32
+    assert states._stored(torch.tensor([[[1.0, float("nan")]]])).dtype == torch.float16
+    assert states._stored(torch.tensor([[[1e5, 1.0]]])).dtype == torch.float32
+    assert states._stored(torch.tensor([[1.0]])).dtype == torch.float32
 
 
 def test_disturbed_features_are_made_once(tiny_study, folder, monkeypatch):
