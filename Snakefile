@@ -25,7 +25,15 @@ study = load_study(config.get("study", "nano"))
 RUNS = os.path.relpath(study.folder)
 NOTEBOOKS = f"{RUNS}/notebooks"
 LOGS = f"{RUNS}/logs"
-ANALYSES = ("results", "instances", "confidence", "coordinates", "descriptions", "bottleneck")  # read evaluations only
+ANALYSES = (  # read what evaluation wrote, and nothing else
+    "results",
+    "instances",
+    "confidence",
+    "representations",
+    "coordinates",
+    "descriptions",
+    "bottleneck",
+)
 PAGES = ("data", "encoder", "backbones", "recorded", "ledger", *ANALYSES, "verdicts", "explorer")
 PAPERMILL = f"{sys.executable} -m papermill --log-output --log-level WARNING --no-progress-bar --kernel python3"
 # A kernel warns at its start that others could listen (it uses the loopback interface), and of being told to end.

@@ -116,7 +116,7 @@ def _build(study: Study, data: Path, checkpoint: Path | str, folder: Path) -> No
         )
     parts = []
     for start in tqdm(range(0, len(images), BATCH), desc="features", mininterval=5):
-        pixels = np.stack([_pixels(data / image, size) for image in images[start : start + BATCH]])
+        pixels = np.stack([read_pixels(data / image, size) for image in images[start : start + BATCH]])
         parts.append(patch_features(model, pixels, study.encoder.layer))
     blank = patch_features(model, np.full((1, size, size, 3), GREY, np.uint8), study.encoder.layer)[0]
     save_file({"features": torch.cat(parts).contiguous()}, folder / "features.safetensors")
@@ -137,7 +137,12 @@ def _build_oracle(study: Study, data: Path, checkpoint: Path | str, folder: Path
     write_json(folder / "images.json", [picture.image for picture in pictures])
 
 
-def _pixels(path: Path, size: int) -> np.ndarray:
+def read_pixels(path: Path, size: int) -> np.ndarray:
+    """uint8[size, size, 3] of an image file.
+
+    Raises:
+        ValueError: it cannot be read, or has another size.
+    """
     try:
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"))

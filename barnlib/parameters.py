@@ -111,10 +111,20 @@ class MonitorParameters(Strict):
     checkpoint_minutes: Rate
 
 
+class PerturbationParameters(Strict):
+    """How much a picture is disturbed to see whether hidden states stay where they are."""
+
+    noise: Fraction  # standard deviation on every channel, as a share of full scale
+    blur: Fraction  # standard deviation of the Gaussian, as a share of the picture's side
+    occlusion: Fraction  # area of the grey square, as a share of the picture's
+
+
 class EvaluationParameters(Strict):
     batch_images: Count
     max_new_tokens: dict[str, Count]  # by task
-    hidden_items: Count  # test items per task whose hidden states are kept
+    hidden_items: Count  # test items per task whose hidden states are kept, one of each picture
+    probe_items: Count  # training items per task whose hidden states are kept, to fit probes on
+    perturbations: PerturbationParameters
     tolerance_km: Rate  # a coordinate answer within this distance is correct
     bootstrap: Count  # resamples behind an interval
 

@@ -2,8 +2,8 @@
 
 In:  a trained run, the test and validation items, the cached features.
 Out: `runs/STUDY/evaluate/BACKBONE-seedN` with `predictions.parquet` (one row for each item and condition),
-     `hidden.safetensors` (float16[layers + 1, items, hidden] at three positions), `hidden.json` (its items) and
-     `evaluation.json` (time and memory). metrics.py and its neighbours start from there, without torch.
+     `hidden.safetensors` and `hidden.json` (states.py) and `evaluation.json` (time and memory). metrics.py and its
+     neighbours start from there, without torch.
 
 Every answer is decoded greedily in fp32 from the model that export.py writes, LoRA merged. Three conditions: the item's
 own image; a blank one; and, shuffled, another image of the same kind and split, the same one for every run. A fourth,
@@ -21,8 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
-from safetensors.torch import save_file
 from tqdm import tqdm
 
 from barnlib.artefacts import file_digest, is_sealed, seal, single_writer, write_json
@@ -34,12 +32,13 @@ from barnlib.decoding import Allowed, greedy
 from barnlib.finetune import train_run
 from barnlib.grammar import COORDINATES, Grammar
 from barnlib.ledger import Meter, code
-from barnlib.likelihood import hidden_states, reference_logprobs
+from barnlib.likelihood import reference_logprobs
 from barnlib.model import Model, llava
 from barnlib.packing import Group, Turn, pack
 from barnlib.parameters import Study, digest
 from barnlib.runs import run_name
 from barnlib.scoring import score
+from barnlib.states import write_states
 
 PASSES = (
     ("validation", "image"),
@@ -194,7 +193,8 @@ def _evaluate(parts: Parts, trained: Path, seed: int, folder: Path, decided: dic
     partial.mkdir(parents=True)
     tables = [pd.read_parquet(unfinished / f"{job.name}.parquet") for job in todo]
     pd.concat(tables, ignore_index=True).to_parquet(partial / "predictions.parquet", index=False)
-    _write_hidden(parts, model, partial)
+    del model  # so that a GPU holds one model at a time
+    write_states(parts, trained, partial)
     write_json(partial / "evaluation.json", meter.read())
     seal(partial, decided)
     shutil.rmtree(folder, ignore_errors=True)
@@ -335,24 +335,3 @@ def _batches(parts: Parts, turns: Sequence[tuple[int, Turn]]) -> Iterator[list[G
     size = parts.study.evaluation.batch_images
     for start in range(0, len(groups), size):
         yield list(groups[start : start + size])
-
-
-def _write_hidden(parts: Parts, model: Model, folder: Path) -> None:
-    """Hidden states of the first test items of each task, with their own image and the reference answer."""
-    items = read_items(data_folder(parts.study) / "test.json")
-    chosen = [
-        item
-        for task in TASKS
-        for item in [item for item in items if item.task == task][: parts.study.evaluation.hidden_items]
-    ]
-    found: dict[str, list[torch.Tensor]] = {}
-    turns = [(parts.rows[item.image], (item.question, item.answer)) for item in chosen]
-    for groups in _batches(parts, turns):
-        _, states = hidden_states(model, pack(parts.prompter, groups).to(parts.device), parts.table)
-        for position, layers in states.items():
-            found.setdefault(position, []).append(layers.to("cpu", torch.float16))
-    save_file(
-        {name: torch.cat(layers, 1).contiguous() for name, layers in found.items()},
-        folder / "hidden.safetensors",
-    )
-    write_json(folder / "hidden.json", {"items": [i.id for i in chosen], "tasks": [i.task for i in chosen]})

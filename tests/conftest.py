@@ -53,6 +53,8 @@ STUDY = {
         "batch_images": 2,
         "max_new_tokens": {"vqa_scene": 3, "seismic_description": 5, "seismic_coordinates": 4},
         "hidden_items": 2,
+        "probe_items": 3,
+        "perturbations": {"noise": 0.05, "blur": 0.02, "occlusion": 0.05},
         "tolerance_km": 1000.0,
         "bootstrap": 10,
     },

@@ -47,6 +47,7 @@ WITHOUT_TORCH = (
     "replicates",
     "runs",
     "scoring",
+    "states_table",
     "data.recorded",
 )
 # A module may import only from its own layer and those above it.
@@ -61,6 +62,7 @@ LAYERS = (
     {"decoding", "likelihood"},
     {"preflight"},
     {"finetune"},
+    {"states"},
     {"predict"},
 )
 HEAVY = {"torch", "transformers", "peft"}
