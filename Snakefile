@@ -75,7 +75,7 @@ def weights(checkpoint):
 
 def encoder():
     chosen = load_encoder(study.encoder.name, study.scale)
-    return digest([study.encoder.model_dump(mode="json"), weights(chosen.checkpoint)])
+    return digest([study.encoder.model_dump(mode="json"), study.compute.precision, weights(chosen.checkpoint)])
 
 
 def backbone(name):
@@ -191,7 +191,7 @@ rule train:
     log:
         f"{LOGS}/train-{{backbone}}-seed{{seed}}.ipynb",
     params:
-        protocol=protocol("prompt", "align", "finetune", "monitor"),
+        protocol=protocol("prompt", "align", "finetune", "compute", "monitor"),
         backbone=lambda wildcards: backbone(wildcards.backbone),
         code=code("finetune"),
         cells=cells("train"),

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from transformers import CLIPVisionModel
+from transformers import AutoModel, PreTrainedModel
 
 from barnlib import features
 from barnlib.data.build import build_data
 from barnlib.data.records import Picture, read_pictures
-from barnlib.encoder import load_vision_model
+from barnlib.encoder import MEAN, STD, load_vision_model, normalisation
+from barnlib.hub import local_folder
 from barnlib.parameters import Study, checkpoint_path, load_encoder
 from barnlib.probes import probe
 
@@ -36,11 +37,12 @@ def perception_ceiling(study: Study, *, pictures: int) -> pd.DataFrame:
     folder = build_data(study)
     train = _some(read_pictures(folder / "train.pictures.json"), pictures)
     validation = read_pictures(folder / "validation.pictures.json")
-    model = load_vision_model(checkpoint_path(load_encoder(study.encoder.name, study.scale).checkpoint))
+    checkpoint = local_folder(checkpoint_path(load_encoder(study.encoder.name, study.scale).checkpoint))
+    model, colours = load_vision_model(checkpoint), normalisation(checkpoint)
     tables = []
     for kind, encoder in (("trained encoder", model), ("random encoder", untrained(model, study.data.seed))):
         seen, unseen = (
-            patches(encoder, folder, [picture.image for picture in side], study.encoder.layer)
+            patches(encoder, folder, [picture.image for picture in side], study.encoder.layer, *colours)
             for side in (train, validation)
         )
         tables.append(probe(seen, train, unseen, validation).assign(kind=kind))
@@ -48,21 +50,28 @@ def perception_ceiling(study: Study, *, pictures: int) -> pd.DataFrame:
     return pd.concat([*tables, chance], ignore_index=True)
 
 
-def untrained(model: CLIPVisionModel, seed: int) -> CLIPVisionModel:
+def untrained(model: PreTrainedModel, seed: int) -> PreTrainedModel:
     """An encoder of the same shape whose weights are drawn anew from a seed; the global generator is left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return CLIPVisionModel(model.config).eval().requires_grad_(False)
+        return AutoModel.from_config(model.config).eval().requires_grad_(False)
 
 
-def patches(model: CLIPVisionModel, folder: Path, images: Sequence[str], layer: int) -> np.ndarray:
+def patches(
+    model: PreTrainedModel,
+    folder: Path,
+    images: Sequence[str],
+    layer: int,
+    mean: Sequence[float] = MEAN,
+    std: Sequence[float] = STD,
+) -> np.ndarray:
     """Patch features of images on disk: float32[N, T, D]."""
     parts = []
     for start in range(0, len(images), BATCH):
         pixels = [
             np.asarray(Image.open(folder / image).convert("RGB")) for image in images[start : start + BATCH]
         ]
-        parts.append(features.patch_features(model, np.stack(pixels), layer).numpy())
+        parts.append(features.patch_features(model, np.stack(pixels), layer, mean, std).numpy())
     return np.concatenate(parts)
 
 

@@ -13,7 +13,7 @@ from barnlib.data.descriptions import COORDINATE_QUESTIONS
 from barnlib.data.earthquakes import HELD_OUT_REGIONS, REGIONS
 from barnlib.data.reserve import told_in_text
 from barnlib.data.scenes import ATTRIBUTES, HELD_OUT, Scene
-from barnlib.prompts import TEMPLATES
+from barnlib.prompts import UNIFORM
 
 THING = re.compile(r"a (small|large) (solid|striped) (\w+) (\w+) (?:at the ([\w ]+)|in the (centre))")
 
@@ -46,7 +46,7 @@ def test_unknown_kind_is_refused():
 
 
 def test_layout_is_the_uniform_prompt():
-    template = TEMPLATES["uniform"]
+    template = UNIFORM
     expected = (
         template.prefix.removeprefix("<image>")
         + template.before_question
