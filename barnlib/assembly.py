@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -137,7 +138,7 @@ def untrained_model(parts: Parts, seed: int, dtype: torch.dtype = torch.float32)
     """
     study, lora = parts.study, parts.study.finetune.lora
     full = study.finetune.method == "full"
-    model: Model = compose(
+    model = compose(
         parts.encoder,
         parts.checkpoint,
         parts.prompter,
@@ -145,9 +146,10 @@ def untrained_model(parts: Parts, seed: int, dtype: torch.dtype = torch.float32)
         feature_layer=study.encoder.layer,
         dtype=torch.float32 if full else dtype,
     )
+    trained: Any = model
     if not full:
-        model = add_lora(model, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout, seed=seed)
-    return model.to(parts.device)
+        trained = add_lora(model, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout, seed=seed)
+    return trained.to(parts.device)
 
 
 def trained_model(parts: Parts, folder: Path) -> LlavaForConditionalGeneration:

@@ -59,13 +59,13 @@ def normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """
     path = folder / "preprocessor_config.json"
     said = read_json(path) if path.is_file() else {}
-    found = tuple(tuple(said.get(key) or ()) for key in ("image_mean", "image_std"))
-    if any(len(values) != 3 for values in found):
+    mean, std = (tuple(map(float, said.get(key) or ())) for key in ("image_mean", "image_std"))
+    if len(mean) != 3 or len(std) != 3:
         raise ValueError(
-            f"{path}: expected 'image_mean' and 'image_std' of three channels each, found {found[0]} and {found[1]}; "
+            f"{path}: expected 'image_mean' and 'image_std' of three channels each, found {mean} and {std}; "
             "without them the encoder would see other colours than it was trained on"
         )
-    return found
+    return mean, std
 
 
 def text_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:

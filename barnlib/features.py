@@ -9,6 +9,7 @@ Out: ``runs/STUDY/features`` with ``features.safetensors`` (float[N, T, D] patch
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -112,7 +113,8 @@ def patch_features(
 
 
 def _build(study: Study, data: Path, checkpoint: Path, folder: Path) -> None:
-    model = load_vision_model(checkpoint).to("cuda" if torch.cuda.is_available() else "cpu")
+    model: Any = load_vision_model(checkpoint)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
     colours = normalisation(checkpoint)
     images = [picture.image for split in SPLITS for picture in read_pictures(data / f"{split}.pictures.json")]
     size = study.data.image_size

@@ -16,7 +16,7 @@ import math
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -168,7 +168,7 @@ def _train(parts: Parts, seed: int, folder: Path, decided: dict[str, Any]) -> No
     torch.manual_seed(seed)
     model = untrained_model(parts, seed, parts.precision)
     if parts.study.compute.gradient_checkpointing:
-        llava(model).gradient_checkpointing_enable({"use_reentrant": False})
+        llava(model).activation_checkpointing_enable({"use_reentrant": False})
     initial = checkpoints.tensor_digest({k: v for k, v in trained_state(model).items() if "projector" in k})
     if saved:
         log.info("%s goes on at step %d of stage %s", folder.name, progress.step, stages[progress.stage].name)
@@ -266,12 +266,14 @@ class _Run:
             while progress.stage < len(self.stages):
                 stage = self.stages[progress.stage]
                 # While the projector is aligned LoRA is still zero: leaving it out gives the same numbers sooner.
-                with self.model.disable_adapter() if self._adapted_in_vain(stage) else nullcontext():
+                with self._without_adapter(stage):
                     self._stage(stage, tensors if progress.step else {}, bar)
                 progress.stage, progress.step = progress.stage + 1, 0
 
-    def _adapted_in_vain(self, stage: Stage) -> bool:
-        return isinstance(self.model, PeftModel) and "lora" not in stage.rates
+    def _without_adapter(self, stage: Stage) -> AbstractContextManager:
+        if isinstance(self.model, PeftModel) and "lora" not in stage.rates:
+            return self.model.disable_adapter()
+        return nullcontext()
 
     def _look(self, stage: Stage) -> dict[str, float]:
         with self.parts.computing():

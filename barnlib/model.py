@@ -94,10 +94,12 @@ def compose(
     model.generation_config = GenerationConfig(
         bos_token_id=prompter.bos_id, eos_token_id=list(prompter.eos_ids), pad_token_id=prompter.pad_id
     )
-    model.to(dtype).eval().requires_grad_(False)
-    model.model.multi_modal_projector.float()
-    model.model.multi_modal_projector.requires_grad_(True)
+    _cast(model.model.vision_tower, torch.float32)
     _require_image_tokens(model, prompter)
+    for part in (model.model.vision_tower, model.model.language_model, model.lm_head):
+        _cast(part, dtype)
+    model.eval().requires_grad_(False)
+    model.model.multi_modal_projector.requires_grad_(True)
     return model
 
 
@@ -233,10 +235,15 @@ def _enlarge_vocabulary(language: PreTrainedModel, entries: int) -> None:
             layer.weight[old:] = layer.weight[:old].mean(0)
 
 
+def _cast(module: nn.Module, dtype: torch.dtype) -> None:
+    """Weights to a dtype, and weights only: rotary frequencies, which are buffers, would lose their precision."""
+    for weight in module.parameters():
+        weight.data = weight.data.to(dtype)
+
+
 def _require_image_tokens(model: LlavaForConditionalGeneration, prompter: Prompter) -> None:
     vision: Any = model.config.vision_config
     image = torch.zeros(1, getattr(vision, "num_channels", 3), vision.image_size, vision.image_size)
-    image = image.to(next(model.model.vision_tower.parameters()))
     with torch.inference_mode():
         features: Any = model.get_image_features(image)
     found = len(features.pooler_output[0])

@@ -130,7 +130,7 @@ class Prompter:
         self.image_tokens = image_tokens
         self.image_token_id = _image_token_id(tokenizer)
         self.bos_id, eos_id, self.pad_id = _bos_eos_pad(tokenizer)
-        self.eos_id = eos_id if template.end is None else int(tokenizer.convert_tokens_to_ids(template.end))
+        self.eos_id = eos_id if template.end is None else tokenizer.get_vocab()[template.end]
         self.eos_ids = tuple(dict.fromkeys([self.eos_id, eos_id, *stop_ids]))
         self._special = _special_ids(tokenizer)
         self._before_question = self.template.prefix.split(IMAGE_TOKEN)[1]

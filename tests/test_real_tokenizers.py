@@ -161,7 +161,7 @@ def test_a_small_sentencepiece_model_is_read_as_sentencepiece_reads_it(tmp_path)
     sentencepiece.SentencePieceTrainer.train(
         input=str(text),
         model_prefix=str(tmp_path / "tokenizer"),
-        vocab_size=420,
+        vocab_size=390,
         model_type="bpe",
         byte_fallback=True,
         split_digits=True,
@@ -180,7 +180,7 @@ def test_a_unigram_model_is_no_reference_and_a_damaged_file_is_refused(tmp_path)
     text = tmp_path / "text.txt"
     text.write_text("\n".join(f"a line of words number {number}" for number in range(300)))
     sentencepiece.SentencePieceTrainer.train(
-        input=str(text), model_prefix=str(tmp_path / "tokenizer"), vocab_size=60, minloglevel=2
+        input=str(text), model_prefix=str(tmp_path / "tokenizer"), vocab_size=45, minloglevel=2
     )
     assert read_model(tmp_path / "tokenizer.model") is None
     damaged = tmp_path / "damaged.model"
