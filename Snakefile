@@ -26,7 +26,7 @@ RUNS = os.path.relpath(study.folder)
 NOTEBOOKS = f"{RUNS}/notebooks"
 LOGS = f"{RUNS}/logs"
 ANALYSES = ("results",)  # read what evaluation wrote, and nothing else
-PAGES = ("data", "encoder", "backbones", "recorded", "ledger", *ANALYSES)
+PAGES = ("data", "encoder", "backbones", "tokens", "recorded", "ledger", *ANALYSES)
 PAPERMILL = f"{sys.executable} -m papermill --log-output --log-level WARNING --no-progress-bar --kernel python3"
 # A kernel warns at its start that others could listen (it uses the loopback interface), and of being told to end.
 QUIETLY = "2> >(grep --line-buffered -v -e 'without encryption' -e 'KeyboardInterrupt caught in kernel' >&2)"
@@ -167,6 +167,25 @@ rule backbones:
         mem_mb=1500,
     shell:
         "{PAPERMILL} notebooks/backbones.ipynb {log} -r study {study.name} {QUIETLY} && cp {log} {output.notebook}"
+
+
+rule tokens:
+    input:
+        rules.data.output.manifest,
+    output:
+        notebook=f"{NOTEBOOKS}/tokens.ipynb",
+    log:
+        f"{LOGS}/tokens.ipynb",
+    params:
+        protocol=protocol("prompt"),
+        backbones=[backbone(name) for name in study.backbones],
+        names=names(),
+        code=code(*imported("tokens")),
+        page=page("tokens"),
+    resources:
+        mem_mb=2000,
+    shell:
+        "{PAPERMILL} notebooks/tokens.ipynb {log} -r study {study.name} {QUIETLY} && cp {log} {output.notebook}"
 
 
 rule recorded:

@@ -106,13 +106,15 @@ def edit(path: Path, *keys: str, value: object) -> None:
 
 def test_the_whole_study_is_planned_once(complete: tuple[Path, Counter]) -> None:
     folder, plan = complete
-    story = Counter(data=1, encoder=1, backbones=1, recorded=1, ledger=1, results=1, book=1)
+    story = Counter(data=1, encoder=1, backbones=1, tokens=1, recorded=1, ledger=1, results=1, book=1)
     assert plan == story + Counter(train=RUNS, evaluate=RUNS)
     assert planned(folder) == Counter(), "nothing has changed"
 
 
 def test_a_change_reruns_what_depends_on_it(project: Path) -> None:
-    one_backbone = Counter(backbones=1, train=len(SEEDS), evaluate=len(SEEDS), ledger=1, results=1, book=1)
+    one_backbone = Counter(
+        backbones=1, tokens=1, train=len(SEEDS), evaluate=len(SEEDS), ledger=1, results=1, book=1
+    )
     file = project / "params" / "backbones" / "llama2.yaml"
     original = file.read_text()
     edit(file, "nano", "checkpoint", value="params/checkpoints/nano/another")
@@ -121,7 +123,7 @@ def test_a_change_reruns_what_depends_on_it(project: Path) -> None:
     assert planned(project) == Counter(), "the time of a file plays no part"
 
     edit(file, "title", value="Another name")
-    assert planned(project) == Counter(results=1, book=1)
+    assert planned(project) == Counter(tokens=1, results=1, book=1)
     file.write_text(original)
 
     notebook = project / "notebooks" / "train.ipynb"
