@@ -34,7 +34,7 @@ ANALYSES = (  # read what evaluation wrote, and nothing else
     "descriptions",
     "bottleneck",
 )
-PAGES = ("data", "encoder", "backbones", "recorded", "ledger", *ANALYSES, "verdicts", "explorer")
+PAGES = ("data", "encoder", "backbones", "tokens", "recorded", "ledger", *ANALYSES, "verdicts", "explorer")
 PAPERMILL = f"{sys.executable} -m papermill --log-output --log-level WARNING --no-progress-bar --kernel python3"
 # A kernel warns at its start that others could listen (it uses the loopback interface), and of being told to end.
 QUIETLY = "2> >(grep --line-buffered -v -e 'without encryption' -e 'KeyboardInterrupt caught in kernel' >&2)"
@@ -83,8 +83,8 @@ def weights(checkpoint):
 
 def encoder():
     chosen = load_encoder(study.encoder.name, study.scale)
-    kind = [chosen.kind, chosen.seed]
-    return digest([study.encoder.model_dump(mode="json"), kind, weights(chosen.checkpoint)])
+    made = [chosen.kind, chosen.seed, study.compute.precision]
+    return digest([study.encoder.model_dump(mode="json"), made, weights(chosen.checkpoint)])
 
 
 def backbone(name):
@@ -183,6 +183,25 @@ rule backbones:
         "{PAPERMILL} notebooks/backbones.ipynb {log} -r study {study.name} {QUIETLY} && cp {log} {output.notebook}"
 
 
+rule tokens:
+    input:
+        rules.data.output.manifest,
+    output:
+        notebook=f"{NOTEBOOKS}/tokens.ipynb",
+    log:
+        f"{LOGS}/tokens.ipynb",
+    params:
+        protocol=protocol("prompt"),
+        backbones=[backbone(name) for name in study.backbones],
+        names=names(),
+        code=code(*imported("tokens")),
+        page=page("tokens"),
+    resources:
+        mem_mb=2000,
+    shell:
+        "{PAPERMILL} notebooks/tokens.ipynb {log} -r study {study.name} {QUIETLY} && cp {log} {output.notebook}"
+
+
 rule recorded:
     output:
         notebook=f"{NOTEBOOKS}/recorded.ipynb",
@@ -205,7 +224,7 @@ rule train:
     log:
         f"{LOGS}/train-{{backbone}}-seed{{seed}}.ipynb",
     params:
-        protocol=protocol("prompt", "align", "finetune", "monitor"),
+        protocol=protocol("prompt", "align", "finetune", "compute", "monitor"),
         looks=looks(),
         backbone=lambda wildcards: backbone(wildcards.backbone),
         code=code("finetune"),

@@ -5,24 +5,30 @@ Out: :class:`Parts`, and the composed or the trained model, for finetune.py, pre
 """
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
-from peft import PeftModel
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import AutoTokenizer, GenerationConfig, LlavaForConditionalGeneration
+from transformers import GenerationConfig, LlavaForConditionalGeneration
 
 from barnlib import features
 from barnlib.controls import encoder_folder
 from barnlib.data.records import Item
-from barnlib.model import add_lora, compose, load_trained_state, merge_lora
+from barnlib.hub import local_folder
+from barnlib.model import Model, add_lora, compose, load_trained_state, merge_lora
 from barnlib.parameters import Backbone, Study, checkpoint_path, load_backbone, load_encoder
 from barnlib.prompts import Prompter, reserve_tokens
+from barnlib.real_tokenizers import load_tokenizer
 
-WEIGHTS = "trained.safetensors"  # projector and LoRA, in a run's folder
+WEIGHTS = "trained.safetensors"  # projector and LoRA (or the whole language model), in a run's folder
+TABLE_ON_DEVICE = (
+    4 * 2**30
+)  # bytes of features that are kept on the GPU; more of them stay in the machine's memory
 Turns = list[tuple[str, str]]  # questions on one image and their answers
 
 
@@ -48,8 +54,9 @@ class Parts:
 
     @cached_property
     def table(self) -> Tensor:
-        """float32[N + 1, T, W] on the device: a row for every picture, and last the blank image."""
-        return torch.cat([self.cached.values, self.cached.blank[None]]).to(self.device)
+        """float[N + 1, T, W]: a row for every picture, and last the blank image; on the device unless it is large."""
+        table = torch.cat([self.cached.values, self.cached.blank[None]])
+        return table.to(self.device) if table.nbytes <= TABLE_ON_DEVICE else table
 
     @cached_property
     def rows(self) -> dict[str, int]:
@@ -61,15 +68,26 @@ class Parts:
         """Row of the blank image in ``table``."""
         return len(self.cached.images)
 
-    @property
-    def checkpoint(self) -> Path | str:
-        """The backbone's folder or hub id."""
-        return checkpoint_path(self.backbone.checkpoint)
+    @cached_property
+    def checkpoint(self) -> Path:
+        """The backbone's folder."""
+        return local_folder(checkpoint_path(self.backbone.checkpoint))
+
+    @cached_property
+    def encoder(self) -> Path:
+        """The encoder's folder."""
+        return encoder_folder(load_encoder(self.study.encoder.name, self.study.scale))
 
     @property
-    def encoder(self) -> Path | str:
-        """The encoder's folder or hub id."""
-        return encoder_folder(load_encoder(self.study.encoder.name, self.study.scale))
+    def precision(self) -> torch.dtype:
+        """What training computes in."""
+        return getattr(torch, self.study.compute.precision)
+
+    def computing(self) -> AbstractContextManager:
+        """Where training's forward runs in another precision than float32: trained weights stay float32."""
+        if self.precision == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.precision)
 
 
 def assemble(study: Study, backbone: str) -> Parts:
@@ -91,14 +109,15 @@ def assemble(study: Study, backbone: str) -> Parts:
             f"params/backbones/{backbone}.yaml: key '{study.scale}.checkpoint': no folder '{checkpoint}'{made}; "
             "expected a folder relative to the repository, an absolute folder, or the id of a model on the hub"
         )
+    folder = local_folder(checkpoint)
+    tokenizer = load_tokenizer(folder)
     cached = features.load(study)
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     reserve_tokens(tokenizer)
-    prompter = Prompter(tokenizer, study.prompt.arm, cached.values.shape[1], stop_ids(checkpoint))
+    prompter = Prompter(tokenizer, study.prompt.arm, cached.values.shape[1], stop_ids(folder))
     return Parts(study, chosen, prompter, cached)
 
 
-def stop_ids(checkpoint: Path | str) -> list[int]:
+def stop_ids(checkpoint: Path) -> list[int]:
     """Ids that end an answer as the checkpoint's own generation configuration says; none where it has none."""
     try:
         ids = GenerationConfig.from_pretrained(checkpoint).eos_token_id
@@ -109,14 +128,27 @@ def stop_ids(checkpoint: Path | str) -> list[int]:
     return [ids] if isinstance(ids, int) else list(ids)
 
 
-def untrained_model(parts: Parts, seed: int) -> PeftModel:
-    """The composed model with a new projector and new LoRA, both drawn from the seed, on the device."""
+def untrained_model(parts: Parts, seed: int, dtype: torch.dtype = torch.float32) -> Model:
+    """The composed model with a new projector and new LoRA, both drawn from the seed, on the device; without LoRA where
+    the whole language model is finetuned.
+
+    Args:
+        dtype: of the frozen weights; what is trained is float32 always.
+    """
     study, lora = parts.study, parts.study.finetune.lora
+    full = study.finetune.method == "full"
     model = compose(
-        parts.encoder, parts.checkpoint, parts.prompter, seed=seed, feature_layer=study.encoder.layer
+        parts.encoder,
+        parts.checkpoint,
+        parts.prompter,
+        seed=seed,
+        feature_layer=study.encoder.layer,
+        dtype=torch.float32 if full else dtype,
     )
-    adapted = add_lora(model, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout, seed=seed)
-    return adapted.to(parts.device)
+    trained: Any = model
+    if not full:
+        trained = add_lora(model, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout, seed=seed)
+    return trained.to(parts.device)
 
 
 def trained_model(parts: Parts, folder: Path) -> LlavaForConditionalGeneration:

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-from transformers import CLIPVisionModel
+from transformers import PreTrainedModel
 
 from barnlib import features
 from barnlib.controls import encoder_folder, untrained
 from barnlib.data.build import build_data
 from barnlib.data.records import Picture, read_pictures
-from barnlib.encoder import load_vision_model
+from barnlib.encoder import MEAN, STD, load_vision_model, normalisation
 from barnlib.parameters import Study, load_encoder
 from barnlib.probes import probe
 
@@ -40,10 +40,13 @@ def perception_ceiling(study: Study, *, pictures: int) -> pd.DataFrame:
     validation = read_pictures(folder / "validation.pictures.json")
     encoder, own = load_encoder(study.encoder.name, study.scale), features.load(study)
     shown = [[picture.image for picture in side] for side in (train, validation)]
-    found = {OWN[encoder.kind]: [own.values[own.rows(images)].numpy() for images in shown]}
+    found = {OWN[encoder.kind]: [own.values[own.rows(images)].float().numpy() for images in shown]}
     if encoder.kind != "random":
-        model = untrained(load_vision_model(encoder_folder(encoder)), study.data.seed)
-        found[OWN["random"]] = [patches(model, folder, images, study.encoder.layer) for images in shown]
+        checkpoint = encoder_folder(encoder)
+        model, colours = untrained(load_vision_model(checkpoint), study.data.seed), normalisation(checkpoint)
+        found[OWN["random"]] = [
+            patches(model, folder, images, study.encoder.layer, *colours) for images in shown
+        ]
     tables = [
         probe(seen, train, unseen, validation).assign(kind=kind) for kind, (seen, unseen) in found.items()
     ]
@@ -51,14 +54,21 @@ def perception_ceiling(study: Study, *, pictures: int) -> pd.DataFrame:
     return pd.concat([*tables, chance], ignore_index=True)
 
 
-def patches(model: CLIPVisionModel, folder: Path, images: Sequence[str], layer: int) -> np.ndarray:
+def patches(
+    model: PreTrainedModel,
+    folder: Path,
+    images: Sequence[str],
+    layer: int,
+    mean: Sequence[float] = MEAN,
+    std: Sequence[float] = STD,
+) -> np.ndarray:
     """Patch features of images on disk: float32[N, T, D]."""
     parts = []
     for start in range(0, len(images), BATCH):
         pixels = [
             np.asarray(Image.open(folder / image).convert("RGB")) for image in images[start : start + BATCH]
         ]
-        parts.append(features.patch_features(model, np.stack(pixels), layer).numpy())
+        parts.append(features.patch_features(model, np.stack(pixels), layer, mean, std).numpy())
     return np.concatenate(parts)
 
 

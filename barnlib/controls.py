@@ -19,13 +19,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoImageProcessor, CLIPVisionModel
+from transformers import AutoImageProcessor, AutoModel, PreTrainedModel
 
 from barnlib.artefacts import build_once, file_digest, read_json
 from barnlib.data.descriptions import coarse_place, description_facts
 from barnlib.data.earthquakes import Earthquake
 from barnlib.data.records import Picture
 from barnlib.data.scenes import ATTRIBUTES
+from barnlib.encoder import load_vision_model
+from barnlib.hub import local_folder
 from barnlib.parameters import Encoder, checkpoint_path, runs_root
 
 Array = NDArray[np.float32]
@@ -34,21 +36,17 @@ SIZE = 4.0  # standard deviation of the oracle's features, about that of the nan
 NOTHING = "nothing"  # what a token says that has no fact
 
 
-def encoder_folder(encoder: Encoder) -> Path | str:
+def encoder_folder(encoder: Encoder) -> Path:
     """Where an encoder's weights lie: its checkpoint, or, for a random one, a folder that is made where it is missing.
 
     An oracle looks at no picture; it names the checkpoint whose shape it has, so that a model can be composed.
     """
-    checkpoint = checkpoint_path(encoder.checkpoint)
+    checkpoint = local_folder(checkpoint_path(encoder.checkpoint))
     if encoder.kind != "random":
         return checkpoint
-    if not isinstance(checkpoint, Path):
-        raise ValueError(
-            f"params/encoders/{encoder.name}.yaml: a random encoder takes its shape from a folder, found '{checkpoint}'"
-        )
 
     def build(folder: Path) -> None:
-        untrained(CLIPVisionModel.from_pretrained(checkpoint), encoder.seed).save_pretrained(folder)
+        untrained(load_vision_model(checkpoint), encoder.seed).save_pretrained(folder)
         AutoImageProcessor.from_pretrained(checkpoint).save_pretrained(folder)
 
     inputs = {"shape": file_digest(checkpoint / "config.json"), "seed": encoder.seed}
@@ -65,11 +63,11 @@ def encoder_card(encoder: Encoder) -> dict[str, Any]:
     return read_json(Path(checkpoint_path(encoder.checkpoint)) / "card.json")
 
 
-def untrained(model: CLIPVisionModel, seed: int) -> CLIPVisionModel:
+def untrained(model: PreTrainedModel, seed: int) -> PreTrainedModel:
     """An encoder of the same shape whose weights are drawn anew from a seed; the global generator is left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return CLIPVisionModel(model.config).eval().requires_grad_(False)
+        return AutoModel.from_config(model.config).eval().requires_grad_(False)
 
 
 def oracle_features(pictures: Sequence[Picture], tokens: int, width: int, seed: int) -> Array:

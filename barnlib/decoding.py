@@ -83,7 +83,9 @@ def _decode(
     row = torch.arange(len(packed.counts), device=logits.device).repeat_interleave(packed.counts)
     branch = packed.branch[packed.ends()]
     position = packed.position_ids[packed.ends()] + 1
-    keys = packed.branch  # int64[B, S], to which branch each key in the cache belongs
+    keys = torch.stack(
+        [packed.branch, packed.position_ids]
+    )  # int64[2, B, S], branch and position of each key
     ids = torch.full((count, max_new_tokens), -1, device=logits.device)
     logprobs = torch.zeros(count, max_new_tokens, device=logits.device)
     running = torch.arange(count, device=logits.device)  # branches not ended yet, in order
@@ -99,9 +101,9 @@ def _decode(
         if len(running) == 0 or step == max_new_tokens - 1:
             break
         alive, row[running] = torch.unique_consecutive(row[running], return_inverse=True)
-        if len(alive) < len(keys):
+        if len(alive) < keys.shape[1]:
             cache.batch_select_indices(alive)
-            keys = keys[alive]
+            keys = keys[:, alive]
         logits, keys = _step(
             model, cache, keys, row[running], branch[running], token, position[running] + step
         )
@@ -125,19 +127,18 @@ def _step(
     position: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Feed one token of each of M running branches (sorted by row): logits float[M, V] and the enlarged ``keys``."""
-    per_row = torch.bincount(row, minlength=len(keys))
+    per_row = torch.bincount(row, minlength=keys.shape[1])
     slot = torch.arange(len(row), device=row.device) - (per_row.cumsum(0) - per_row)[row]
-    shape = len(keys), int(per_row.max())
+    shape = keys.shape[1], int(per_row.max())
     new, ids, positions = (torch.full(shape, fill, device=row.device) for fill in (PADDING, 0, 0))
     new[row, slot], ids[row, slot], positions[row, slot] = branch, token, position
-    keys = torch.cat([keys, new], 1)
-    seen = (keys[:, None] == PREFIX) | (
-        keys[:, None] == new[:, :, None]
-    )  # a padding slot sees padding: never empty
+    keys = torch.cat([keys, torch.stack([new, positions])], 2)
+    branches = keys[0, :, None]
+    seen = (branches == PREFIX) | (branches == new[:, :, None])  # a padding slot sees padding: never empty
     output = model(
         input_ids=ids,
         position_ids=positions,
-        attention_mask=attention_mask(seen[:, None], model),
+        attention_mask=attention_mask(seen[:, None], model, positions, keys[1]),
         past_key_values=cache,
         logits_to_keep=new != PADDING,
     )

@@ -1,9 +1,9 @@
 """The frozen encoder's features of every picture, computed once and shared by every backbone and seed.
 
 In:  the study's data and its encoder.
-Out: ``runs/STUDY/features`` with ``features.safetensors`` (float32[N, T, D] patch features, N pictures of all splits),
-     ``blank.safetensors`` (float32[T, D], an even grey picture) and ``images.json`` (the N paths), which training and
-     evaluation hand to the projector in place of pixels.
+Out: ``runs/STUDY/features`` with ``features.safetensors`` (float[N, T, D] patch features, N pictures of all splits, in
+     the study's ``compute.precision``), ``blank.safetensors`` (float[T, D], an even grey picture) and ``images.json``
+     (the N paths), which training and evaluation hand to the projector in place of pixels.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,16 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
-from transformers import CLIPVisionModel
+from transformers import PreTrainedModel
 
 from barnlib import controls
 from barnlib.artefacts import build_once, file_digest, read_json, write_json
 from barnlib.controls import encoder_folder
 from barnlib.data.build import build_data
 from barnlib.data.records import SPLITS, read_pictures
-from barnlib.encoder import load_vision_model, normalise
+from barnlib.encoder import MEAN, STD, class_tokens, load_vision_model, normalisation, normalise
+from barnlib.hub import require_disk
+from barnlib.ledger import text_digest
 from barnlib.parameters import Study, load_encoder
 
 BATCH = 64
@@ -35,8 +37,8 @@ class Features:
     """Cached patch features of a study's pictures.
 
     Attributes:
-        values: float32[N, T, D].
-        blank: float32[T, D], the features of the blank image.
+        values: float[N, T, D], float32 or bfloat16.
+        blank: float[T, D], the features of the blank image.
         images: the N image paths, in the order of ``values``.
         digest: SHA-256 of the file that holds ``values``, for the ledger.
     """
@@ -70,6 +72,7 @@ def build_features(study: Study) -> Path:
         "data": file_digest(data / "manifest.json"),
         "encoder": encoder_digest(checkpoint),
         "layer": study.encoder.layer,
+        "precision": study.compute.precision,
     }
     if encoder.kind == "oracle":
         inputs |= {"oracle": encoder.seed, "code": file_digest(Path(controls.__file__))}
@@ -91,22 +94,35 @@ def load(study: Study) -> Features:
     )
 
 
-def encoder_digest(checkpoint: Path | str) -> str:
-    """Digest of an encoder's weights where it is a folder, else its hub id."""
-    if not isinstance(checkpoint, Path):
-        return checkpoint
-    return file_digest(checkpoint / "model.safetensors")
+def encoder_digest(checkpoint: Path) -> str:
+    """Digest of an encoder's weights, in one file or in several."""
+    digests = [file_digest(path) for path in sorted(checkpoint.glob("*.safetensors"))]
+    return digests[0] if len(digests) == 1 else text_digest(digests)
 
 
 @torch.inference_mode()
-def patch_features(model: CLIPVisionModel, pixels: np.ndarray, layer: int) -> torch.Tensor:
-    """``hidden_states[layer]`` of uint8[B, H, W, 3] pixels without CLS, float32[B, T, D], as LLaVA takes them."""
-    hidden = model(normalise(pixels), output_hidden_states=True).hidden_states[layer]
-    return hidden[:, 1:]
+def patch_features(
+    model: PreTrainedModel,
+    pixels: np.ndarray,
+    layer: int,
+    mean: Sequence[float] = MEAN,
+    std: Sequence[float] = STD,
+) -> torch.Tensor:
+    """``hidden_states[layer]`` of uint8[B, H, W, 3] pixels without the class token, where the encoder has one:
+    float32[B, T, D] on the CPU, as LLaVA takes them.
+
+    Args:
+        mean, std: of the encoder's own image processor (:func:`barnlib.encoder.normalisation`).
+    """
+    device = next(model.parameters()).device
+    hidden = model(normalise(pixels, mean, std).to(device), output_hidden_states=True).hidden_states[layer]
+    return hidden[:, class_tokens(model.config, hidden.shape[1]) :].cpu()
 
 
-def _build(study: Study, data: Path, checkpoint: Path | str, folder: Path) -> None:
-    model = load_vision_model(checkpoint)
+def _build(study: Study, data: Path, checkpoint: Path, folder: Path) -> None:
+    model: Any = load_vision_model(checkpoint)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    colours = normalisation(checkpoint)
     images = [picture.image for split in SPLITS for picture in read_pictures(data / f"{split}.pictures.json")]
     size = study.data.image_size
     if model.config.image_size != size:
@@ -114,17 +130,23 @@ def _build(study: Study, data: Path, checkpoint: Path | str, folder: Path) -> No
             f"params/studies/{study.name}.yaml: key 'data.image_size': the encoder '{study.encoder.name}' takes "
             f"{model.config.image_size} pixels, found {size}"
         )
-    parts = []
+    grey = np.full((1, size, size, 3), GREY, np.uint8)
+    blank = patch_features(model, grey, study.encoder.layer, *colours)[0].to(
+        getattr(torch, study.compute.precision)
+    )
+    values = blank.new_empty(
+        len(images), *blank.shape
+    )  # filled in place: at paper scale it takes tens of GiB
+    require_disk(folder, values.nbytes, "the table of cached features")
     for start in tqdm(range(0, len(images), BATCH), desc="features", mininterval=5):
         pixels = np.stack([read_pixels(data / image, size) for image in images[start : start + BATCH]])
-        parts.append(patch_features(model, pixels, study.encoder.layer))
-    blank = patch_features(model, np.full((1, size, size, 3), GREY, np.uint8), study.encoder.layer)[0]
-    save_file({"features": torch.cat(parts).contiguous()}, folder / "features.safetensors")
+        values[start : start + BATCH] = patch_features(model, pixels, study.encoder.layer, *colours)
+    save_file({"features": values}, folder / "features.safetensors")
     save_file({"features": blank.contiguous()}, folder / "blank.safetensors")
     write_json(folder / "images.json", images)
 
 
-def _build_oracle(study: Study, data: Path, checkpoint: Path | str, folder: Path) -> None:
+def _build_oracle(study: Study, data: Path, checkpoint: Path, folder: Path) -> None:
     """As `_build`, from the pictures' facts; the checkpoint says how many tokens of which width to make."""
     config: Any = load_vision_model(checkpoint).config
     tokens, width = (config.image_size // config.patch_size) ** 2, config.hidden_size

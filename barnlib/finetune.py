@@ -16,7 +16,7 @@ import math
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -32,13 +32,24 @@ from transformers import AutoModelForCausalLM
 from barnlib import checkpoints, preflight
 from barnlib.artefacts import is_sealed, seal, single_writer
 from barnlib.assembly import WEIGHTS, Parts, Turns, assemble, turns_by_image, untrained_model
+from barnlib.budget import require_room
 from barnlib.data.build import data_folder
 from barnlib.data.pictures import generator
 from barnlib.data.records import read_items, read_pictures
 from barnlib.history import history_table
 from barnlib.ledger import Meter
 from barnlib.likelihood import packed_loss
-from barnlib.model import load_trained_state, parameter_groups, set_trainable, trained_state
+from barnlib.model import (
+    FULL_PARTS,
+    PARTS,
+    Model,
+    llava,
+    load_trained_state,
+    parameter_groups,
+    set_trainable,
+    trained_parts,
+    trained_state,
+)
 from barnlib.order import evaluation_steps, example_order, rate_factor
 from barnlib.packing import pack
 from barnlib.parameters import Study, digest
@@ -71,7 +82,7 @@ class Stage:
     weight_decay: float
     warmup: float
     max_grad_norm: float
-    look: Callable[[PeftModel], dict[str, float]]
+    look: Callable[[Model], dict[str, float]]
     looks: Sequence[int]
 
 
@@ -100,6 +111,7 @@ def train_run(study: Study, backbone: str, seed: int) -> Path:
     decided = resolved(parts, seed, Path(__file__))
     with single_writer(folder):
         if not is_sealed(folder, decided):
+            require_room(parts.checkpoint, study, folder, parts.device)
             _train(parts, seed, folder, decided)
     return folder
 
@@ -132,7 +144,10 @@ def plan(parts: Parts, seed: int) -> tuple[Stage, Stage]:
             name="finetune",
             batches=second,
             turns=turns_by_image(items),
-            rates={"projector": finetune.projector_learning_rate, "lora": finetune.learning_rate},
+            rates={
+                part: finetune.projector_learning_rate if part == "projector" else finetune.learning_rate
+                for part in (PARTS if finetune.method == "lora" else FULL_PARTS)
+            },
             weight_decay=finetune.weight_decay,
             warmup=finetune.warmup,
             max_grad_norm=finetune.max_grad_norm,
@@ -148,8 +163,12 @@ def _train(parts: Parts, seed: int, folder: Path, decided: dict[str, Any]) -> No
     progress = Progress(**saved[1]) if saved else Progress()
     meter = Meter(progress.measured)
     stages = plan(parts, seed)
+    for stage in stages:
+        require_lengths(parts, stage)
     torch.manual_seed(seed)
-    model = untrained_model(parts, seed)
+    model = untrained_model(parts, seed, parts.precision)
+    if parts.study.compute.gradient_checkpointing:
+        llava(model).activation_checkpointing_enable({"use_reentrant": False})
     initial = checkpoints.tensor_digest({k: v for k, v in trained_state(model).items() if "projector" in k})
     if saved:
         log.info("%s goes on at step %d of stage %s", folder.name, progress.step, stages[progress.stage].name)
@@ -159,7 +178,8 @@ def _train(parts: Parts, seed: int, folder: Path, decided: dict[str, Any]) -> No
         load_trained_state(model, weights)
         checkpoints.load_random_state(saved[0])
     else:
-        progress.preflight = _preflight(parts, model, stages[1])
+        with parts.computing():
+            progress.preflight = _preflight(parts, model, stages[1])
         torch.manual_seed(seed)
     run = _Run(parts, model, stages, progress, meter, kept)
     run.train(saved[0] if saved else {})
@@ -178,10 +198,31 @@ def _train(parts: Parts, seed: int, folder: Path, decided: dict[str, Any]) -> No
     partial.rename(folder)
 
 
-def _preflight(parts: Parts, model: PeftModel, stage: Stage) -> dict[str, Any]:
+def require_lengths(parts: Parts, stage: Stage) -> None:
+    """Refuse a stage that holds a prompt and answer of more than ``compute.max_tokens``: nothing is ever cut.
+
+    Raises:
+        ValueError: the longest one, and what to change.
+    """
+    limit, prefix = parts.study.compute.max_tokens, len(parts.prompter.prefix_ids)
+    for image, turns in stage.turns.items():
+        segments = parts.prompter.segments(turns)
+        for (question, _), (asked, answered) in zip(turns, segments, strict=True):
+            if prefix + len(asked) + len(answered) > limit:
+                raise ValueError(
+                    f"{parts.backbone.name}, stage {stage.name}: question {question!r} on '{image}' takes "
+                    f"{prefix + len(asked) + len(answered)} tokens with its image and answer; raise "
+                    f"'compute.max_tokens' in params/studies/{parts.study.name}.yaml (now {limit}) or take the item "
+                    "out of the data"
+                )
+
+
+def _preflight(parts: Parts, model: Model, stage: Stage) -> dict[str, Any]:
     items = read_items(data_folder(parts.study) / "train.json")
-    bare = AutoModelForCausalLM.from_pretrained(parts.checkpoint, dtype=torch.float32, use_safetensors=True)
-    set_trainable(model, ["projector", "lora"])
+    # in the precision of the composed model's own weights, so that check 4 finds nothing but a wrong composition
+    dtype = llava(model).lm_head.weight.dtype
+    bare = AutoModelForCausalLM.from_pretrained(parts.checkpoint, dtype=dtype, use_safetensors=True)
+    set_trainable(model, list(trained_parts(model)))
     return preflight.check(
         parts.prompter,
         model,
@@ -191,6 +232,7 @@ def _preflight(parts: Parts, model: PeftModel, stage: Stage) -> dict[str, Any]:
         [(parts.rows[image], turns) for image, turns in stage.turns.items()],
         parts.table,
         max_new_tokens=max(parts.study.evaluation.max_new_tokens.values()),
+        learning_rate=parts.study.finetune.learning_rate,
     )
 
 
@@ -200,7 +242,7 @@ class _Run:
     def __init__(
         self,
         parts: Parts,
-        model: PeftModel,
+        model: Model,
         stages: Sequence[Stage],
         progress: Progress,
         meter: Meter,
@@ -224,16 +266,25 @@ class _Run:
             while progress.stage < len(self.stages):
                 stage = self.stages[progress.stage]
                 # While the projector is aligned LoRA is still zero: leaving it out gives the same numbers sooner.
-                with nullcontext() if "lora" in stage.rates else self.model.disable_adapter():
+                with self._without_adapter(stage):
                     self._stage(stage, tensors if progress.step else {}, bar)
                 progress.stage, progress.step = progress.stage + 1, 0
+
+    def _without_adapter(self, stage: Stage) -> AbstractContextManager:
+        if isinstance(self.model, PeftModel) and "lora" not in stage.rates:
+            return self.model.disable_adapter()
+        return nullcontext()
+
+    def _look(self, stage: Stage) -> dict[str, float]:
+        with self.parts.computing():
+            return stage.look(self.model)
 
     def _stage(self, stage: Stage, tensors: Mapping[str, Tensor], bar: tqdm) -> None:
         progress, steps = self.progress, len(stage.batches)
         set_trainable(self.model, list(stage.rates))
         groups = parameter_groups(self.model)
         optimizer = torch.optim.AdamW(
-            [{"params": groups[part], "name": part} for part in stage.rates],
+            [{"params": groups[part], "name": part} for part in stage.rates if groups[part]],
             weight_decay=stage.weight_decay,
             fused=True,
         )
@@ -241,7 +292,7 @@ class _Run:
             state = {name: t for name, t in tensors.items() if name.startswith("optimizer.")}
             checkpoints.load_optimizer_state(optimizer, state)
         else:
-            self._note(stage, stage.look(self.model))
+            self._note(stage, self._look(stage))
         self.model.train()
         for step in range(progress.step, steps):
             factor = rate_factor(step, steps, stage.warmup)
@@ -250,7 +301,7 @@ class _Run:
             row = self._step(stage, optimizer, stage.batches[step])
             progress.step = step + 1
             if progress.step in stage.looks:
-                row |= stage.look(self.model)
+                row |= self._look(stage)
             self._note(stage, row)
             bar.set_postfix_str(f"{stage.name}, loss {row['loss']:.3f}", refresh=False)
             bar.update()
@@ -261,18 +312,24 @@ class _Run:
     def _step(self, stage: Stage, optimizer: torch.optim.AdamW, images: Sequence[str]) -> dict[str, float]:
         groups = [(self.parts.rows[image], stage.turns[image]) for image in images]
         size = sum(len(answer.encode()) + 1 for _, turns in groups for _, answer in turns)  # bytes; 1 for EOS
-        packed = pack(self.parts.prompter, groups).to(self.parts.device)
-        likelihood = packed_loss(self.model, packed, self.parts.table)
-        loss = likelihood.nats / size
         optimizer.zero_grad()
-        loss.backward()
+        loss, tokens = 0.0, 0
+        at_once = self.parts.study.compute.images_at_once
+        for start in range(0, len(groups), at_once):  # gradients of a batch add up over its parts
+            packed = pack(self.parts.prompter, groups[start : start + at_once]).to(self.parts.device)
+            with self.parts.computing():
+                likelihood = packed_loss(self.model, packed, self.parts.table)
+            share = likelihood.nats / size
+            share.backward()
+            loss += share.item()
+            tokens += likelihood.tokens
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, stage.max_grad_norm)
-        row = {"loss": loss.item(), "gradient_norm": norm.item()}
+        row = {"loss": loss, "gradient_norm": norm.item()}
         self._require_finite(stage, row)
         optimizer.step()
-        tokens = self.progress.tokens
-        tokens[stage.name] = tokens.get(stage.name, 0) + likelihood.tokens
+        counted = self.progress.tokens
+        counted[stage.name] = counted.get(stage.name, 0) + tokens
         return row | {"learning_rate": optimizer.param_groups[-1]["lr"]}
 
     def _require_finite(self, stage: Stage, row: Mapping[str, float]) -> None:

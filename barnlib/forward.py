@@ -43,14 +43,58 @@ def forward_inputs(
     return {
         "input_ids": packed.input_ids,
         "position_ids": packed.position_ids,
-        "attention_mask": attention_mask(packed.attention_mask, model),
+        "attention_mask": attention_mask(
+            packed.attention_mask, model, packed.position_ids, packed.position_ids
+        ),
         "mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=projected)},
     }
 
 
-def attention_mask(seen: Tensor, model: LlavaForConditionalGeneration) -> Tensor:
-    """A boolean mask in the form that the backbone's attention takes: SDPA (a little faster so) as it is, eager
-    attention as numbers to add, because it would add True and False as 1 and 0."""
+def attention_mask(
+    seen: Tensor, model: LlavaForConditionalGeneration, queries: Tensor, keys: Tensor
+) -> Tensor | dict[str, Tensor]:
+    """A boolean mask in the form that the backbone's attention takes.
+
+    SDPA takes it as it is (a little faster so), eager attention as numbers to add, because it would add True and False
+    as 1 and 0. Transformers apply a sliding window to masks of their own making only, so it is applied here: a layer
+    with a window of w sees the w latest positions, itself included. Where only some layers have one, the layers get
+    their masks by kind.
+
+    Args:
+        seen: bool[B, 1, Q, K], without regard to windows.
+        queries, keys: int64[B, Q] and int64[B, K], positions of both.
+    """
+    config = _inner(model).language_model.config
+    window, kinds = sliding_window(config), set(getattr(config, "layer_types", None) or ())
+    if window is None:
+        return _in_form(seen, model)
+    near = seen & (queries[:, None, :, None] - keys[:, None, None, :] < window)
+    if not kinds:
+        return _in_form(near, model)
+    return {"full_attention": _in_form(seen, model), "sliding_attention": _in_form(near, model)}
+
+
+def sliding_window(config: Any) -> int | None:
+    """How many of the latest positions a layer with a sliding window sees; None where no layer has one.
+
+    Args:
+        config: of the language model.
+
+    Raises:
+        ValueError: layers that do not look at all positions or at the latest ones, and so cannot be packed.
+    """
+    kinds = set(getattr(config, "layer_types", None) or ())
+    other = sorted(kinds - {"full_attention", "sliding_attention"})
+    if other:
+        raise ValueError(
+            f"'{config.model_type}' has layers of the kind '{other[0]}'; expected full or sliding attention, because "
+            "questions on one image are packed into one sequence and kept apart by the attention mask"
+        )
+    window = getattr(config, "sliding_window", None)
+    return window if not kinds or "sliding_attention" in kinds else None
+
+
+def _in_form(seen: Tensor, model: LlavaForConditionalGeneration) -> Tensor:
     if _inner(model).language_model.config._attn_implementation == "sdpa":
         return seen
     dtype = model.lm_head.weight.dtype

@@ -57,6 +57,7 @@ FREEDOMS = (
         INTENDED,
         "drawn from the seed alone: the same for every backbone of one width",
     ),
+    Freedom("prompts.native", _BACKBONE, INTENDED, "the arm 'native': each model's own template"),
     Freedom("prompts.tokens", _BACKBONE, UNAVOIDABLE, "the same text in another tokenizer's ids"),
     Freedom("lora.*", _BACKBONE, UNAVOIDABLE, "adapters have the shape of the layers that they adapt"),
     Freedom(

@@ -14,7 +14,6 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers import (
-    AutoModel,
     AutoModelForCausalLM,
     GenerationConfig,
     LlavaConfig,
@@ -23,10 +22,12 @@ from transformers import (
 )
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
+from barnlib.encoder import has_class_token, load_vision_model
 from barnlib.prompts import Prompter
 
-LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 PARTS = {"projector": "multi_modal_projector.", "lora": ".lora_"}  # trained parts, by a piece of their names
+# of a model without LoRA, all of whose language model is trained; a tied output layer goes with the embedding
+FULL_PARTS = {"projector": "multi_modal_projector.", "language": "language_model.", "head": "lm_head."}
 
 Model = LlavaForConditionalGeneration | PeftModel
 
@@ -38,9 +39,9 @@ def compose(
     *,
     seed: int,
     feature_layer: int = -2,
-    feature_select: str = "default",
+    dtype: torch.dtype = torch.float32,
 ) -> LlavaForConditionalGeneration:
-    """Compose a LLaVA model from a vision encoder and any causal language model: float32, eval mode, all frozen but the
+    """Compose a LLaVA model from a vision encoder and any causal language model: eval mode, all frozen but the
     projector.
 
     Args:
@@ -49,15 +50,20 @@ def compose(
             tokenizer has more entries than the embedding, new rows are added, each the mean of the old ones.
         prompter: number of image tokens; image token, padding and stop ids.
         seed: initialises the projector (as ``nn.Linear`` does); the global random state is left alone.
-        feature_layer: which of the encoder's hidden states is used (-2 in LLaVA-1.5).
-        feature_select: "default" drops the class token, "full" keeps all tokens (encoders without one).
+        feature_layer: which of the encoder's hidden states is used (-2 in LLaVA-1.5). A class token is dropped where
+            the encoder has one.
+        dtype: of encoder and language model; the projector is float32 always.
 
     Raises:
         ValueError: the encoder gives another number of tokens than the prompter expects; a language model whose output
             layer has a bias, which LLaVA cannot hold.
     """
-    tower = encoder if isinstance(encoder, PreTrainedModel) else _load_encoder(encoder)
-    language = backbone if isinstance(backbone, PreTrainedModel) else _load(AutoModelForCausalLM, backbone)
+    tower = encoder if isinstance(encoder, PreTrainedModel) else load_vision_model(encoder)
+    language = (
+        backbone
+        if isinstance(backbone, PreTrainedModel)
+        else AutoModelForCausalLM.from_pretrained(backbone, dtype=dtype, use_safetensors=True)
+    )
     head = language.get_output_embeddings()
     if not isinstance(head, nn.Linear) or head.bias is not None:
         raise ValueError(
@@ -70,7 +76,7 @@ def compose(
         image_token_index=prompter.image_token_id,
         image_seq_length=prompter.image_tokens,
         vision_feature_layer=feature_layer,
-        vision_feature_select_strategy=feature_select,
+        vision_feature_select_strategy="default" if has_class_token(tower) else "full",
     )
     with torch.device("meta"):  # the shell only: every weight comes from the parts
         model = LlavaForConditionalGeneration(config)
@@ -88,9 +94,12 @@ def compose(
     model.generation_config = GenerationConfig(
         bos_token_id=prompter.bos_id, eos_token_id=list(prompter.eos_ids), pad_token_id=prompter.pad_id
     )
-    model.float().eval().requires_grad_(False)
-    model.model.multi_modal_projector.requires_grad_(True)
+    _cast(model.model.vision_tower, torch.float32)
     _require_image_tokens(model, prompter)
+    for part in (model.model.vision_tower, model.model.language_model, model.lm_head):
+        _cast(part, dtype)
+    model.eval().requires_grad_(False)
+    model.model.multi_modal_projector.requires_grad_(True)
     return model
 
 
@@ -101,27 +110,26 @@ def add_lora(
     alpha: int,
     dropout: float,
     seed: int,
-    targets: Sequence[str] = LORA_TARGETS,
+    targets: Sequence[str] = (),
 ) -> PeftModel:
     """Put LoRA on linear layers of the language model, and of nothing else; the projector stays trainable as it is.
 
     Args:
-        targets: last names of the layers (``all-linear`` would also hit the encoder and the projector).
+        targets: last names of the layers; none named means all of them, whatever the architecture calls them
+            (peft's ``all-linear`` would also hit the encoder and the projector).
         seed: initialises the A matrices (B is zero); the global random state is left alone.
 
     Raises:
-        ValueError: a target that is no linear layer of the language model.
+        ValueError: a target that is no linear layer of the language model, or a language model without any.
     """
-    linear = {
-        name.rsplit(".", 1)[-1]
-        for name, m in model.model.language_model.named_modules()
-        if isinstance(m, nn.Linear)
-    }
+    linear = linear_layers(model)
     unknown = sorted(set(targets) - linear)
-    if unknown:
+    if unknown or not linear:
         raise ValueError(
-            f"LoRA target '{unknown[0]}' is no linear layer of the language model: {', '.join(sorted(linear))}"
+            f"LoRA target '{', '.join(unknown[:1])}' is no linear layer of the language model: "
+            f"{', '.join(sorted(linear)) or 'it has none that are torch.nn.Linear'}"
         )
+    targets = sorted(targets or linear)
     pattern = rf"model\.language_model\..*\.({'|'.join(map(re.escape, targets))})"
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=pattern, bias="none")
     with torch.random.fork_rng(), warnings.catch_warnings():
@@ -130,6 +138,12 @@ def add_lora(
         wrapped = get_peft_model(model, config)
     set_trainable(wrapped, tuple(PARTS))
     return wrapped
+
+
+def linear_layers(model: LlavaForConditionalGeneration) -> set[str]:
+    """Last names of the language model's linear layers, its output layer apart, as this architecture calls them."""
+    modules = model.model.language_model.named_modules()
+    return {name.rsplit(".", 1)[-1] for name, module in modules if isinstance(module, nn.Linear)}
 
 
 def llava(model: Model) -> LlavaForConditionalGeneration:
@@ -144,17 +158,24 @@ def merge_lora(model: Model) -> LlavaForConditionalGeneration:
     return merged
 
 
+def trained_parts(model: Model) -> dict[str, str]:
+    """What can be trained of a model, by a piece of the names: beside the projector LoRA where it has been added, else
+    the whole language model."""
+    return PARTS if isinstance(model, PeftModel) else FULL_PARTS
+
+
 def set_trainable(model: Model, parts: Sequence[str]) -> None:
-    """Make exactly these parts trainable: ``["projector"]`` to align, ``["projector", "lora"]`` to finetune.
+    """Make exactly these parts trainable: ``["projector"]`` to align, all of :func:`trained_parts` to finetune.
 
     Raises:
         ValueError: an unknown part.
     """
-    unknown = sorted(set(parts) - set(PARTS))
+    known = trained_parts(model)
+    unknown = sorted(set(parts) - set(known))
     if unknown:
-        raise ValueError(f"no part '{unknown[0]}' to train; there are: {', '.join(PARTS)}")
+        raise ValueError(f"no part '{unknown[0]}' to train; there are: {', '.join(known)}")
     for name, parameter in llava(model).named_parameters():
-        parameter.requires_grad_(any(PARTS[part] in name for part in parts))
+        parameter.requires_grad_(any(known[part] in name for part in parts))
 
 
 def parameter_groups(model: Model) -> dict[str, list[nn.Parameter]]:
@@ -163,22 +184,24 @@ def parameter_groups(model: Model) -> dict[str, list[nn.Parameter]]:
     Raises:
         ValueError: something else is trainable.
     """
-    groups: dict[str, list[nn.Parameter]] = {part: [] for part in PARTS}
+    known = trained_parts(model)
+    groups: dict[str, list[nn.Parameter]] = {part: [] for part in known}
     for name, parameter in llava(model).named_parameters():
         if parameter.requires_grad:
-            part = next((part for part, piece in PARTS.items() if piece in name), None)
+            part = next((part for part, piece in known.items() if piece in name), None)
             if part is None:
-                raise ValueError(f"'{name}' is trainable; expected only {' and '.join(PARTS)}")
+                raise ValueError(f"'{name}' is trainable; expected only {' and '.join(known)}")
             groups[part].append(parameter)
     return groups
 
 
 def trained_state(model: Model) -> dict[str, Tensor]:
-    """Weights of projector and LoRA by name, detached and not copied: what a checkpoint and a run folder keep."""
+    """Weights of :func:`trained_parts` by name, detached and not copied: what a checkpoint and a run folder keep."""
+    pieces = trained_parts(model).values()
     return {
         name: parameter.detach()
         for name, parameter in llava(model).named_parameters()
-        if any(piece in name for piece in PARTS.values())
+        if any(piece in name for piece in pieces)
     }
 
 
@@ -200,15 +223,6 @@ def load_trained_state(model: Model, state: dict[str, Tensor]) -> None:
             weight.copy_(state[name])
 
 
-def _load(auto: Any, source: Path | str) -> PreTrainedModel:
-    return auto.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
-
-
-def _load_encoder(source: Path | str) -> PreTrainedModel:
-    whole = _load(AutoModel, source)
-    return getattr(whole, "vision_model", whole)  # of a CLIP or SigLIP, the half that sees
-
-
 def _enlarge_vocabulary(language: PreTrainedModel, entries: int) -> None:
     embedding: Any = language.get_input_embeddings()
     old = embedding.weight.shape[0]
@@ -219,6 +233,12 @@ def _enlarge_vocabulary(language: PreTrainedModel, entries: int) -> None:
         layers: Any = language.get_input_embeddings(), language.get_output_embeddings()
         for layer in layers:
             layer.weight[old:] = layer.weight[:old].mean(0)
+
+
+def _cast(module: nn.Module, dtype: torch.dtype) -> None:
+    """Weights to a dtype, and weights only: rotary frequencies, which are buffers, would lose their precision."""
+    for weight in module.parameters():
+        weight.data = weight.data.to(dtype)
 
 
 def _require_image_tokens(model: LlavaForConditionalGeneration, prompter: Prompter) -> None:

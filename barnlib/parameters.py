@@ -91,8 +91,11 @@ class AlignParameters(Strict):
 
 
 class FinetuneParameters(Strict):
-    """Stage 2: LoRA and the projector, on the three tasks together."""
+    """Stage 2: the language model, or LoRA on it, and the projector, on the three tasks together."""
 
+    method: Literal[
+        "lora", "full"
+    ]  # full: every weight of the language model is trained, and ``lora`` is not used
     epochs: Rate
     batch_images: Count
     learning_rate: Rate
@@ -101,6 +104,17 @@ class FinetuneParameters(Strict):
     warmup: Fraction
     max_grad_norm: Rate
     lora: LoraParameters
+
+
+class ComputeParameters(Strict):
+    """How training is fitted to a machine. Precision decides numbers; the other three change them only by rounding."""
+
+    precision: Literal[
+        "float32", "bfloat16"
+    ]  # of frozen weights, activations and features; answers are float32
+    gradient_checkpointing: bool  # activations are computed twice instead of kept
+    images_at_once: Count  # images of one forward; a larger batch is summed over several
+    max_tokens: Count  # longest prompt and answer; a longer one is refused, never cut
 
 
 class MonitorParameters(Strict):
@@ -172,6 +186,7 @@ class Study(Strict):
     prompt: PromptParameters
     align: AlignParameters
     finetune: FinetuneParameters
+    compute: ComputeParameters
     monitor: MonitorParameters
     evaluation: EvaluationParameters
     verdicts: VerdictParameters | None = None  # a study without rules reaches no verdict

@@ -16,7 +16,7 @@ from barnlib.artefacts import build_once, file_digest, read_json, write_json
 from barnlib.controls import encoder_folder
 from barnlib.data.build import data_folder
 from barnlib.data.pictures import generator
-from barnlib.encoder import load_vision_model
+from barnlib.encoder import load_vision_model, normalisation
 from barnlib.features import BATCH, encoder_digest, patch_features, read_pixels
 from barnlib.features import load as load_features
 from barnlib.parameters import Study, load_encoder
@@ -57,8 +57,8 @@ def perturbed_features(study: Study, images: Sequence[str]) -> dict[str, torch.T
     return load_file(folder / "features.safetensors")
 
 
-def _build(study: Study, checkpoint: Path | str, images: Sequence[str], folder: Path) -> None:
-    model = load_vision_model(checkpoint)
+def _build(study: Study, checkpoint: Path, images: Sequence[str], folder: Path) -> None:
+    model, colours = load_vision_model(checkpoint), normalisation(checkpoint)
     data, size, strengths = data_folder(study), study.data.image_size, study.evaluation.perturbations
     found: dict[str, list[torch.Tensor]] = {kind: [] for kind in KINDS}
     for start in range(0, len(images), BATCH):
@@ -67,7 +67,7 @@ def _build(study: Study, checkpoint: Path | str, images: Sequence[str], folder: 
         for kind in KINDS:
             rngs = [generator("perturbation", study.data.seed, kind, name) for name in names]
             disturbed = [disturb(p, kind, strengths, rng) for p, rng in zip(pixels, rngs, strict=True)]
-            found[kind].append(patch_features(model, np.stack(disturbed), study.encoder.layer))
+            found[kind].append(patch_features(model, np.stack(disturbed), study.encoder.layer, *colours))
     save_file(
         {kind: torch.cat(parts).contiguous() for kind, parts in found.items()},
         folder / "features.safetensors",

@@ -20,12 +20,12 @@ from barnlib.data.records import Item
 from barnlib.decoding import greedy, stop_ids
 from barnlib.likelihood import packed_loss
 from barnlib.model import (
-    PARTS,
     Model,
     llava,
     load_trained_state,
     parameter_groups,
     set_trainable,
+    trained_parts,
     trained_state,
 )
 from barnlib.packing import IGNORED, PREFIX, Group, PackedBatch, pack
@@ -254,7 +254,7 @@ def check_overfit(
     asked = pack(prompter, [(row, [(item.question, None)]) for row, item in chosen]).to(device)
     answered = pack(prompter, [(row, [(item.question, item.answer)]) for row, item in chosen]).to(device)
     try:
-        set_trainable(model, tuple(PARTS))
+        set_trainable(model, tuple(trained_parts(model)))
         model.eval()  # without dropout
         taken, nats = _overfit(model, answered, features, steps, learning_rate)
         answers = greedy(model, asked, features, max_new_tokens)

@@ -10,6 +10,7 @@ A segment is tokenised behind the fixed text that stands before it ("Answer:" be
 fixed text are cut off: a SentencePiece tokenizer would otherwise put a space of its own before every segment.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ PAD_TOKEN = "<pad>"
 
 @dataclass(frozen=True)
 class Template:
-    """The fixed texts of a prompt arm.
+    """The fixed texts of a prompt arm. ``end`` is the token that ends an answer; None is the tokenizer's EOS.
 
     ``prefix`` holds the image token once and ends where the questions on one image begin to differ. Between it and the
     answer stands ``before_question`` + question + ``after_question``; then ``before_answer`` + answer + EOS.
@@ -31,13 +32,50 @@ class Template:
     before_question: str
     after_question: str
     before_answer: str
+    end: str | None = None
 
 
-TEMPLATES = {
-    "uniform": Template(
-        prefix=f"{IMAGE_TOKEN}\nQuestion:", before_question=" ", after_question="\nAnswer:", before_answer=" "
-    )
-}
+ARMS = ("uniform", "native")
+UNIFORM = Template(
+    prefix=f"{IMAGE_TOKEN}\nQuestion:", before_question=" ", after_question="\nAnswer:", before_answer=" "
+)
+QUESTION_HERE, ANSWER_HERE = "QUESTION-HERE", "ANSWER-HERE"  # where a chat template puts them
+
+
+def template_of(tokenizer: PreTrainedTokenizerBase, arm: str) -> Template:
+    """The fixed texts of an arm: one plain template for all backbones, or, in the arm ``native``, what the tokenizer's
+    own chat template puts around a question and an answer. A base model has no template of its own (the header tokens
+    of base LLaMA-3 are untrained); in the arm ``native`` it keeps the uniform one.
+
+    Raises:
+        ValueError: unknown arm, or a chat template that cannot be taken apart.
+    """
+    if arm not in ARMS:
+        raise ValueError(f"no prompt arm '{arm}'; there are: {', '.join(ARMS)}")
+    if arm == "uniform" or not tokenizer.chat_template:
+        return UNIFORM
+    messages = [
+        {"role": "user", "content": f"{IMAGE_TOKEN}\n{QUESTION_HERE}"},
+        {"role": "assistant", "content": ANSWER_HERE},
+    ]
+    text = str(tokenizer.apply_chat_template(messages, tokenize=False))
+    text = text.removeprefix(tokenizer.bos_token or "")  # the prefix begins with BOS already
+    before, _, rest = text.partition(QUESTION_HERE)
+    between, _, after = rest.partition(ANSWER_HERE)
+    end = next((token for token in _tokens_at(tokenizer, after.lstrip(" "))), None)
+    if not before.endswith(f"{IMAGE_TOKEN}\n") or text.count(IMAGE_TOKEN) != 1 or not between or end is None:
+        raise ValueError(
+            f"the tokenizer's chat template makes {text!r} of a question and its answer; expected the image, the "
+            "question, the answer and one special token that ends it, in this order: use prompt arm 'uniform'"
+        )
+    after_question = between.rstrip(" ")
+    return Template(before, "", after_question, between[len(after_question) :], end)
+
+
+def _tokens_at(tokenizer: PreTrainedTokenizerBase, text: str) -> list[str]:
+    """The special token that a text begins with, the longest first."""
+    special = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return sorted((token for token in special if text.startswith(token)), key=len, reverse=True)
 
 
 def reserve_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
@@ -64,7 +102,7 @@ class Prompter:
 
     Args:
         tokenizer: with image and padding token (see :func:`reserve_tokens`).
-        arm: prompt arm, a key of ``TEMPLATES``.
+        arm: prompt arm, one of ``ARMS``.
         image_tokens: how many ids stand for one image.
         stop_ids: ids that end an answer besides the tokenizer's EOS (backbones with several).
 
@@ -73,6 +111,7 @@ class Prompter:
         image_token_id, bos_id (None where there is none), pad_id.
         eos_id: the id that every answer is trained to end with.
         eos_ids: all ids that end an answer, ``eos_id`` first.
+        template: the fixed texts of the arm.
 
     Raises:
         ValueError: unknown arm; no image tokens asked for; image token missing or split; no EOS; padding missing or
@@ -82,17 +121,17 @@ class Prompter:
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, arm: str, image_tokens: int, stop_ids: Sequence[int] = ()
     ) -> None:
-        if arm not in TEMPLATES:
-            raise ValueError(f"no prompt arm '{arm}'; there are: {', '.join(TEMPLATES)}")
+        template = template_of(tokenizer, arm)
         if image_tokens < 1:
             raise ValueError(f"image_tokens is {image_tokens}; expected at least 1 token for an image")
         self.tokenizer = tokenizer
         self.arm = arm
-        self.template = TEMPLATES[arm]
+        self.template = template
         self.image_tokens = image_tokens
         self.image_token_id = _image_token_id(tokenizer)
-        self.bos_id, self.eos_id, self.pad_id = _bos_eos_pad(tokenizer)
-        self.eos_ids = tuple(dict.fromkeys([self.eos_id, *stop_ids]))
+        self.bos_id, eos_id, self.pad_id = _bos_eos_pad(tokenizer)
+        self.eos_id = eos_id if template.end is None else tokenizer.get_vocab()[template.end]
+        self.eos_ids = tuple(dict.fromkeys([self.eos_id, eos_id, *stop_ids]))
         self._special = _special_ids(tokenizer)
         self._before_question = self.template.prefix.split(IMAGE_TOKEN)[1]
         self._before_answer = self.template.after_question
@@ -100,6 +139,7 @@ class Prompter:
             text: self._encode([text])[0] for text in (self._before_question, self._before_answer)
         }
         self._cache: dict[tuple[str, str], list[int]] = {}
+        self._fixed_ids: dict[str, list[int]] = {}
         self.prefix_ids = self._make_prefix()
 
     def question_ids(self, question: str) -> list[int]:
@@ -181,7 +221,7 @@ class Prompter:
                     f"this tokenizer merges {anchor!r} with the text after it, {text!r}: expected ids that start with "
                     f"{first}, found {ids[: len(first)]}; begin the text with a letter, a digit or a bracket"
                 )
-            special = self._special.intersection(ids)
+            special = self._special_in(ids) - self._special_in(self._fixed(anchor))
             if special:
                 token = self.tokenizer.convert_ids_to_tokens(min(special))
                 raise ValueError(
@@ -189,6 +229,17 @@ class Prompter:
                 )
             self._cache[anchor, text] = ids[len(first) :]
         return {text: self._cache[anchor, text] for text in wanted}
+
+    def _fixed(self, anchor: str) -> list[int]:
+        """Ids of the fixed text around a question, or before an answer."""
+        if anchor not in self._fixed_ids:
+            text = anchor + (self.template.after_question if anchor == self._before_question else "")
+            self._fixed_ids[anchor] = self._encode([text])[0]
+        return self._fixed_ids[anchor]
+
+    def _special_in(self, ids: Sequence[int]) -> Counter[int]:
+        """How often each special token occurs."""
+        return Counter(number for number in ids if number in self._special)
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
         return self.tokenizer(texts, add_special_tokens=False).input_ids if texts else []

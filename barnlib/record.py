@@ -13,7 +13,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from peft import PeftModel
 
 from barnlib import ledger
 from barnlib.artefacts import read_json, write_json
@@ -22,7 +21,7 @@ from barnlib.data.build import data_folder
 from barnlib.data.records import SPLITS, read_items
 from barnlib.history import steps_to_jump
 from barnlib.ledger import Meter, text_digest
-from barnlib.model import llava, parameter_groups
+from barnlib.model import Model, llava, parameter_groups
 from barnlib.order import order_digest
 from barnlib.parameters import VALIDATION, Study, digest
 from barnlib.runs import run_name
@@ -39,7 +38,9 @@ SHAPE = {  # name in the ledger: name in the backbone's configuration
 
 def protocol(study: Study) -> dict[str, Any]:
     """The part of a study that decides how a run is trained (data and encoder come in through their digests)."""
-    chosen = study.model_dump(mode="json", include={"encoder", "prompt", "align", "finetune", "monitor"})
+    chosen = study.model_dump(
+        mode="json", include={"encoder", "prompt", "align", "finetune", "compute", "monitor"}
+    )
     return chosen | {"evaluation": study.evaluation.model_dump(include=set(VALIDATION))}
 
 
@@ -66,7 +67,7 @@ def write_ledger(
     path: Path,
     parts: Parts,
     seed: int,
-    model: PeftModel,
+    model: Model,
     decided: Mapping[str, Any],
     orders: Mapping[str, Sequence[Sequence[str]]],
     initial: str,
@@ -105,7 +106,10 @@ def write_ledger(
             "prompts": _prompts(parts),
             "order": {stage: order_digest(batches) for stage, batches in orders.items()},
             "projector": {"initial": initial, "parameters": sum(p.numel() for p in groups["projector"])},
-            "lora": {"parameters": sum(p.numel() for p in groups["lora"])},
+            # LoRA, or the whole language model where that is finetuned
+            "lora": {
+                "parameters": sum(p.numel() for part in groups if part != "projector" for p in groups[part])
+            },
             "tokens": {f"supervised_{stage}": count for stage, count in progress["tokens"].items()},
             "configuration": {name: part for name, part in decided["protocol"].items() if name != "encoder"}
             | {"encoder": study.encoder.model_dump()},
@@ -119,7 +123,7 @@ def write_ledger(
     )
 
 
-def _backbone(parts: Parts, model: PeftModel, decided: Mapping[str, Any]) -> dict[str, Any]:
+def _backbone(parts: Parts, model: Model, decided: Mapping[str, Any]) -> dict[str, Any]:
     inner = llava(model)
     config = inner.config.text_config
     rope = getattr(config, "rope_parameters", None) or {}
@@ -142,8 +146,12 @@ def _prompts(parts: Parts) -> dict[str, str]:
     items = read_items(data_folder(parts.study) / "train.json")
     segments = parts.prompter.segments([(item.question, item.answer) for item in items])
     texts = [text for item in items for text in (parts.prompter.prompt_text(item.question), item.answer)]
+    plain = [text for item in items for text in (item.question, item.answer)]
+    native = parts.prompter.arm == "native"
     return {
         "arm": parts.prompter.arm,
-        "texts": text_digest(texts),
+        # in the native arm every backbone has texts of its own; what is asked and answered stays the same
+        "texts": text_digest(plain if native else texts),
+        **({"native": text_digest(texts)} if native else {}),
         "tokens": text_digest([json.dumps([parts.prompter.prefix_ids, *both]) for both in segments]),
     }

@@ -9,7 +9,7 @@ same image tokens as input, and what lies between them is what finetuning did to
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from barnlib.attention import image_share, unwatchable, watched_attention
 from barnlib.data.build import data_folder
 from barnlib.data.records import TASKS, Item, read_items
 from barnlib.likelihood import hidden_states
-from barnlib.model import llava, load_trained_state
+from barnlib.model import Model, llava, load_trained_state
 from barnlib.packing import PackedBatch, pack
 from barnlib.perturbations import KINDS, other_wording
 from barnlib.perturbed import perturbed_features
@@ -103,18 +103,27 @@ def _described(item: Item, seed: int) -> dict[str, Any]:
     }
 
 
-def _other_views(parts: Parts, adapted: PeftModel, items: Sequence[Item]) -> dict[str, Tensor]:
+def _other_views(parts: Parts, adapted: Model, items: Sequence[Item]) -> dict[str, Tensor]:
     """The test items in all views but the clean one, by name."""
     found: dict[str, Tensor] = {}
     for view, how in _views(parts, items):
-        with adapted.disable_adapter() if view == "before" else nullcontext():
+        with _without_lora(adapted) if view == "before" else nullcontext():
             states = _states(parts, adapted, how, items, VIEWS[view])
+        if view == "before" and not isinstance(adapted, PeftModel):
+            for state in states.values():
+                state.fill_(
+                    float("nan")
+                )  # every weight was trained: nothing from before is left in the model
         if view == "paraphrase":
             single = torch.tensor([other_wording(item, parts.study.data.seed) is None for item in items])
             for state in states.values():
                 state[:, single] = float("nan")
         found |= {tensor_name("test", view, position): state for position, state in states.items()}
     return found
+
+
+def _without_lora(model: Model) -> AbstractContextManager:
+    return model.disable_adapter() if isinstance(model, PeftModel) else nullcontext()
 
 
 def _views(parts: Parts, items: Sequence[Item]) -> Iterator[tuple[str, View]]:
@@ -145,7 +154,7 @@ def _clean(parts: Parts, items: Sequence[Item]) -> View:
 
 
 def _states(
-    parts: Parts, model: PeftModel, view: View, items: Sequence[Item], positions: Sequence[str]
+    parts: Parts, model: Model, view: View, items: Sequence[Item], positions: Sequence[str]
 ) -> dict[str, Tensor]:
     """float32[layers + 1, items, hidden] on the CPU for each position."""
     found = []
@@ -156,7 +165,7 @@ def _states(
 
 
 def _watched_states(
-    parts: Parts, model: PeftModel, view: View, items: Sequence[Item]
+    parts: Parts, model: Model, view: View, items: Sequence[Item]
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """:func:`_states` at all positions and beside them `states_table.MEASURES`; and why, where one cannot be had."""
     lens, absent = _lens(model)
@@ -202,7 +211,7 @@ def answer_depth(states: Tensor, lens: Callable[..., Tensor]) -> Tensor:
     return (len(states) - stays.sum(0)).to(torch.int16)
 
 
-def _lens(model: PeftModel) -> tuple[Callable[..., Tensor] | None, dict[str, str]]:
+def _lens(model: Model) -> tuple[Callable[..., Tensor] | None, dict[str, str]]:
     inner: Any = llava(model)
     language = inner.model.language_model
     norm = next((getattr(language, name) for name in FINAL_NORMS if hasattr(language, name)), None)

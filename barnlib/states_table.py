@@ -13,7 +13,8 @@ Out: :class:`States`, one for each run; representations.py and its neighbours st
 ``SPLIT.VIEW.POSITION``. Entry 0 is the embedding, entry i the output of layer i, the last one after the final norm.
 
 - views: ``clean``, the item as it is; ``before``, the same with LoRA switched off and the same trained projector, so
-  that the image tokens are the same and only the language model is as it was before finetuning; ``noise``, ``blur`` and
+  that the image tokens are the same and only the language model is as it was before finetuning (NaN where all its
+  weights were trained, without LoRA); ``noise``, ``blur`` and
   ``occlusion``, the picture disturbed; ``swapped``, the picture of the task's next item; ``paraphrase``, another
   wording of the question, NaN for an item whose question has only one. Splits ``train`` and ``validation`` have the
   view ``clean`` only.

@@ -39,6 +39,7 @@ STUDY = {
     "prompt": {"arm": "uniform"},
     "align": {"epochs": 1.0, "batch_images": 4, "learning_rate": 0.002, "warmup": 0.1, "max_grad_norm": 1.0},
     "finetune": {
+        "method": "lora",
         "epochs": 1.5,
         "batch_images": 4,
         "learning_rate": 0.002,
@@ -47,6 +48,12 @@ STUDY = {
         "warmup": 0.1,
         "max_grad_norm": 1.0,
         "lora": {"rank": 4, "alpha": 8, "dropout": 0.1},
+    },
+    "compute": {
+        "precision": "float32",
+        "gradient_checkpointing": False,
+        "images_at_once": 4,
+        "max_tokens": 512,
     },
     "monitor": {"evaluations": 2, "images": 1, "checkpoint_minutes": 60.0},
     "evaluation": {

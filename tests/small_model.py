@@ -23,6 +23,8 @@ from barnlib.prompts import Prompter
 from tests.conftest import IMAGE_SIZE, PATCH
 
 IMAGE_TOKENS = (IMAGE_SIZE // PATCH) ** 2
+# what the Llama paper's layers are called in transformers
+LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 GROUPS: list[Group] = [
     (2, [("Is there a red circle?", "yes"), ("What colour is it?", "blue"), ("How many?", "3")]),
     (0, [("Where is the epicentre?", '{"latitude": -12.4, "longitude": 143.9}')]),

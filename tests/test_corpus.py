@@ -14,7 +14,7 @@ from barnlib.data.earthquakes import HELD_OUT_REGIONS, REGIONS
 from barnlib.data.reserve import told_in_text
 from barnlib.data.scenes import ATTRIBUTES, HELD_OUT, Scene
 from barnlib.library_text import common_words
-from barnlib.prompts import TEMPLATES
+from barnlib.prompts import UNIFORM
 
 THING = re.compile(r"a (small|large) (solid|striped) (\w+) (\w+) (?:at the ([\w ]+)|in the (centre))")
 
@@ -48,7 +48,7 @@ def test_unknown_kind_is_refused():
 
 
 def test_layout_is_the_uniform_prompt():
-    template = TEMPLATES["uniform"]
+    template = UNIFORM
     expected = (
         template.prefix.removeprefix("<image>")
         + template.before_question

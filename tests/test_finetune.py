@@ -207,10 +207,15 @@ def test_a_second_writer_and_a_foreign_backbone_are_refused(tiny_study):
 def test_the_preflight_sees_every_item_and_what_is_trained(tiny_study, monkeypatch):
     seen = {}
 
-    def check(prompter, model, bare, items, rows, groups, features, *, max_new_tokens):
+    def check(prompter, model, bare, items, rows, groups, features, *, max_new_tokens, learning_rate):
         trainable = {name for name, p in model.named_parameters() if p.requires_grad}
         seen.update(
-            items=items, groups=groups, trainable=trainable, limit=max_new_tokens, bare=type(bare).__name__
+            items=items,
+            groups=groups,
+            trainable=trainable,
+            limit=max_new_tokens,
+            rate=learning_rate,
+            bare=type(bare).__name__,
         )
         return {"checked": True}
 
@@ -220,7 +225,7 @@ def test_the_preflight_sees_every_item_and_what_is_trained(tiny_study, monkeypat
     assert PREFLIGHT(parts, untrained_model(parts, 0), stage) == {"checked": True}
     assert [item.id for item in seen["items"]] == [item.id for item in load_items(tiny_study, "train")]
     assert sum(len(turns) for _, turns in seen["groups"]) == len(seen["items"])
-    assert seen["limit"] == 5 and seen["bare"] == "LlamaForCausalLM"
+    assert seen["limit"] == 5 and seen["rate"] == 0.002 and seen["bare"] == "LlamaForCausalLM"
     assert {"lora" in name or "projector" in name for name in seen["trainable"]} == {True}
 
 

@@ -5,12 +5,11 @@ import torch
 
 from barnlib.likelihood import hidden_states, packed_loss, reference_logprobs
 from barnlib.model import (
-    LORA_TARGETS,
     parameter_groups,
     trained_state,
 )
 from barnlib.packing import pack
-from tests.small_model import FLAT, GROUPS, HIDDEN, IMAGE_TOKENS, NATS, Case, alone
+from tests.small_model import FLAT, GROUPS, HIDDEN, IMAGE_TOKENS, LORA_TARGETS, NATS, Case, alone
 
 
 def test_packed_loss_is_the_loss_of_each_sample_alone(case: Case):

@@ -17,7 +17,6 @@ from transformers import (
 from barnlib.decoding import stop_ids
 from barnlib.likelihood import packed_loss, reference_logprobs
 from barnlib.model import (
-    LORA_TARGETS,
     add_lora,
     compose,
     load_trained_state,
@@ -29,7 +28,7 @@ from barnlib.model import (
 from barnlib.packing import pack
 from barnlib.prompts import Prompter
 from tests.conftest import IMAGE_SIZE
-from tests.small_model import GROUPS, IMAGE_TOKENS, NATS, Case
+from tests.small_model import GROUPS, IMAGE_TOKENS, LORA_TARGETS, NATS, Case
 
 
 def test_alignment_trains_the_projector_alone(fresh: Case):

@@ -28,16 +28,17 @@ def tagged(path: Path, tag: str) -> list:
 
 def test_the_story_is_complete():
     names = {path.stem for path in NOTEBOOKS}
-    assert names >= {"data", "encoder", "backbones", "train", "evaluate", "ledger", "recorded", "results"}
-    assert names >= {
+    made = {"data", "encoder", "backbones", "tokens", "recorded", "train", "evaluate", "ledger"}
+    analysed = {
+        "results",
         "instances",
         "confidence",
+        "representations",
         "coordinates",
         "descriptions",
         "bottleneck",
-        "verdicts",
-        "explorer",
     }
+    assert names == made | analysed | {"verdicts", "explorer"}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -119,7 +120,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["data", "encoder", "backbones", "recorded", "train", "evaluate"])
+@pytest.mark.parametrize("name", ["data", "encoder", "backbones", "tokens", "recorded", "train", "evaluate"])
 def test_it_runs_at_smoke_scale(name, runs, tmp_path):
     given = {"backbone": "llama3", "seed": 1} if name in PER_RUN else {}
     done = execute(name, tmp_path / "here" / f"{name}.ipynb", runs, study="smoke", **given)

@@ -1,0 +1,77 @@
+"""What a run will take of memory and disk, estimated before anything large is loaded.
+
+In:  the backbone's configuration (its shape is built on the meta device, where weights take no room), the study.
+Out: a `ValueError` of one sentence where it does not fit; else nothing.
+
+The estimate counts weights, gradients and AdamW's two moments. Activations come on top: they depend on batch and length
+and are the part that ``compute.images_at_once`` and ``compute.gradient_checkpointing`` govern.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from barnlib.hub import free_memory, require_disk, require_memory
+from barnlib.parameters import Study
+
+TRAINED_BYTES = 16  # of a trained float32 weight: itself, its gradient and two moments
+CHECKPOINT_BYTES = 12  # of a trained weight in a checkpoint: itself and two moments
+CHECKPOINTS = 2  # a new one is complete before the old one goes
+
+
+@dataclass(frozen=True)
+class Size:
+    """Parameters of a language model, and of LoRA on all its linear layers."""
+
+    weights: int
+    lora: int
+
+
+def language_size(folder: Path, rank: int) -> Size:
+    """Count parameters from the configuration alone.
+
+    Args:
+        folder: of the checkpoint.
+        rank: of LoRA.
+    """
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+    head = model.get_output_embeddings()
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear) and module is not head]
+    return Size(
+        weights=sum(parameter.numel() for parameter in model.parameters()),
+        lora=sum(rank * (module.in_features + module.out_features) for module in linear),
+    )
+
+
+def training_bytes(size: Size, study: Study) -> tuple[int, int]:
+    """Memory to train in, and disk for checkpoints and results: bytes.
+
+    While LoRA is trained, the preflight holds the frozen weights twice: as a part of the model and bare.
+    """
+    full = study.finetune.method == "full"
+    trained = size.weights if full else size.lora
+    frozen = torch.finfo(getattr(torch, study.compute.precision)).bits // 8
+    weights = size.weights * (4 if full else 2 * frozen)
+    return weights + trained * TRAINED_BYTES, trained * (CHECKPOINTS * CHECKPOINT_BYTES + 4)
+
+
+def require_room(folder: Path, study: Study, run: Path, device: torch.device) -> None:
+    """Refuse a run that memory or disk cannot hold.
+
+    Args:
+        folder: of the backbone's checkpoint.
+        run: where the run will be written.
+        device: where it will be trained.
+
+    Raises:
+        ValueError: says what is needed, what is free and what to change.
+    """
+    memory, disk = training_bytes(language_size(folder, study.finetune.lora.rank), study)
+    require_memory(
+        memory, free_memory(device), f"training '{run.name}' on the {device.type} (activations not counted)"
+    )
+    require_disk(run, disk, f"training '{run.name}'")
