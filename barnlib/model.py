@@ -90,7 +90,9 @@ def compose(
     model.lm_head = language.get_output_embeddings()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model.model.multi_modal_projector = LlavaMultiModalProjector(config)
+        with torch.device("cpu"):  # the same numbers on every machine
+            projector = LlavaMultiModalProjector(config)
+    model.model.multi_modal_projector = projector.to(next(tower.parameters()).device)
     model.generation_config = GenerationConfig(
         bos_token_id=prompter.bos_id, eos_token_id=list(prompter.eos_ids), pad_token_id=prompter.pad_id
     )
@@ -244,6 +246,7 @@ def _cast(module: nn.Module, dtype: torch.dtype) -> None:
 def _require_image_tokens(model: LlavaForConditionalGeneration, prompter: Prompter) -> None:
     vision: Any = model.config.vision_config
     image = torch.zeros(1, getattr(vision, "num_channels", 3), vision.image_size, vision.image_size)
+    image = image.to(next(model.model.vision_tower.parameters()).device)
     with torch.inference_mode():
         features: Any = model.get_image_features(image)
     found = len(features.pooler_output[0])

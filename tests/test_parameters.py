@@ -45,6 +45,27 @@ def test_every_file_loads():
             assert load_backbone(backbone, study.scale).name == backbone
 
 
+def test_the_papers_scale_is_the_recipe_of_llava_1_5():
+    study = load_study("paper")
+    align, finetune, compute = study.align, study.finetune, study.compute
+    assert (align.epochs, align.batch_images, align.learning_rate, align.warmup) == (1.0, 256, 1e-3, 0.03)
+    assert (finetune.epochs, finetune.batch_images, finetune.warmup) == (1.0, 128, 0.03)
+    assert (finetune.learning_rate, finetune.projector_learning_rate, finetune.weight_decay) == (
+        2e-4,
+        2e-5,
+        0.0,
+    )
+    assert (finetune.lora.rank, finetune.lora.alpha, finetune.lora.dropout) == (128, 256, 0.05)
+    assert (compute.precision, compute.gradient_checkpointing, compute.max_tokens) == ("bfloat16", True, 2048)
+    assert (study.encoder.layer, study.data.image_size) == (-2, 336)
+    checkpoints = [load_backbone(name, "paper").checkpoint for name in study.backbones]
+    assert checkpoints == ["huggyllama/llama-7b", "meta-llama/Llama-2-7b-hf", "meta-llama/Meta-Llama-3-8B"]
+    assert load_encoder("clip", "paper").checkpoint == "openai/clip-vit-large-patch14-336"
+    assert study.verdicts == load_study("nano").verdicts, (
+        "the claims are decided by the same rules at every scale"
+    )
+
+
 def test_backbone_cannot_name_anything_of_the_protocol():
     assert set(Backbone.model_fields) & set(Study.model_fields) == {"name", "title", "scale"}
 

@@ -264,3 +264,14 @@ def test_items_that_cannot_be_learned_are_caught_and_the_weights_go_back(case: C
 def test_joint_tokenisation_counts_what_a_processor_would_cut_differently(case: Case):
     spoiled_ids = spoiled(case.prompter, prompt_ids=lambda question: [0, 1, 2])
     assert preflight.joint_tokenisation(spoiled_ids, case.items) == {"equal": 0, "of": len(case.items)}
+
+
+def test_composition_is_exact_in_bfloat16_too(tiny_grouped_llama: Path, tiny_clip: Path):
+    """As at paper scale: frozen weights in bfloat16, float32 LoRA that is still zero, under autocast."""
+    prompter = Prompter(AutoTokenizer.from_pretrained(tiny_grouped_llama), "uniform", IMAGE_TOKENS)
+    composed = compose(tiny_clip, tiny_grouped_llama, prompter, seed=1, dtype=torch.bfloat16)
+    model = add_lora(composed, rank=4, alpha=8, dropout=0.0, seed=1)
+    bare = AutoModelForCausalLM.from_pretrained(tiny_grouped_llama, dtype=torch.bfloat16)
+    items = [make_item(image, number) for image in range(IMAGES) for number in range(len(QUESTIONS))]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert preflight.check_text_only(prompter, model, bare, items) == 0
