@@ -96,11 +96,12 @@ def build(
             "that the benchmark's questions use"
         )
     dtype = getattr(torch, shape.precision)
+    sees: Any = vision
     torch.manual_seed(0)
     with device:
         tower = CLIPVisionModel(vision)
         language = AutoModelForCausalLM.from_config(language_config, dtype=dtype)
-    prompter = Prompter(tokenizer, "uniform", (vision.image_size // vision.patch_size) ** 2)
+    prompter = Prompter(tokenizer, "uniform", (sees.image_size // sees.patch_size) ** 2)
     composed: Any = compose(tower, language, prompter, seed=0, dtype=dtype)
     composed.to(device)
     model: Any = add_lora(composed, rank=shape.rank, alpha=2 * shape.rank, dropout=0.05, seed=0)
