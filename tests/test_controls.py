@@ -110,14 +110,6 @@ def test_random_weights_are_made_once_and_differ_from_the_trained(study, monkeyp
     assert features.load(study).values.shape[1:] == (9, 16)
 
 
-def test_a_random_encoder_needs_a_folder_for_its_shape(study, monkeypatch):
-    encoder = control(monkeypatch, "random", checkpoint="someone/on-the-hub")
-    with pytest.raises(
-        ValueError, match=r"random\.yaml: a random encoder takes its shape from a folder, found 'someone"
-    ):
-        encoder_folder(encoder)
-
-
 def test_oracle_features_stand_in_the_cache_in_the_order_of_the_pictures(study, monkeypatch):
     monkeypatch.setattr(
         controls, "card_facts", lambda facts: {"region": facts["region"]}
