@@ -267,7 +267,7 @@ def test_tables_are_written_and_read_again(tmp_path, monkeypatch):
     assert entries[4]["paper"].startswith("76.5 %") and entries[4]["effect"] is None
     front = verdict_tables.front_table(table)
     assert front.count("\n") == 1 + len(CLAIMS) and "76.5 %" in front
-    assert verdict_tables.summary(table) == "Of the paper's 6 claims: 6 undecided at this scale"
+    assert verdict_tables.summary(table) == "Of the paper's 6 claims, 6 are undecided at this scale."
     assert {"scale", "n", "seeds", "test", "low", "high", "source"} <= set(entries[0])
 
 
