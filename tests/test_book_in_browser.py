@@ -109,10 +109,11 @@ def test_tables_are_sorted_and_filtered_by_keyboard(html, browser):
     assert browser.execute_script(column) == first
     field = browser.find_element("css selector", ".table-filter input")
     field.send_keys("ROW 12")
-    assert browser.execute_script(column) == [LONG_TABLE[12][1]]
+    left = [value for name, value in LONG_TABLE if "12" in name + value]
+    assert browser.execute_script(column) == left and len(left) < len(LONG_TABLE)
     assert (
         browser.execute_script("return document.querySelector('.table-filter [role=status]').textContent")
-        == "1 of 13 rows"
+        == f"{len(left)} of 13 rows"
     )
 
 

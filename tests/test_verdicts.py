@@ -129,6 +129,11 @@ def test_stability_needs_every_measure(change, expected):
     assert answer("C4", differences(STEADY | change)) == expected
 
 
+def test_an_estimate_over_all_tasks_stands_for_them():
+    opposed = differences({name: -value for name, value in STEADY.items()}, task="vqa_scene")
+    assert answer("C4", differences(STEADY) + opposed) == REPRODUCED
+
+
 def test_stability_by_task_needs_every_task():
     rows = differences(STEADY, task="vqa_scene") + differences(STEADY, task="seismic_description")
     assert answer("C4", rows) == REPRODUCED
