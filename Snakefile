@@ -340,7 +340,7 @@ rule book:
     params:
         names=names(),
         prose=prose(),
-        code=code("book", "vega", "offline", "explorer_page", "tables"),
+        code=code("book", "vega", "offline", "explorer_page", "tables", "accessible"),
         scripts=[file_digest(path) for path in sorted((ROOT / "barnlib").glob("*.js"))],
     resources:
         mem_mb=1500,

@@ -14,7 +14,7 @@ MEASURES = {
     "phi_pooled": ("correlation (phi) of right answers, pooled", "plain"),
     "phi_stratified": ("correlation (phi) of right answers within question types", "plain"),
     "phi_stratified_seeds": ("correlation (phi) between seeds within question types", "plain"),
-    "phi_stratified_less_floor": ("correlation (phi) within question types less that of seeds", "plain"),
+    "phi_stratified_less_floor": ("correlation (phi) between backbones less that between seeds", "plain"),
     "kappa_stratified": ("error consistency (kappa) within question types", "plain"),
     "ece_difference": ("difference in calibration error (ECE)", "points"),
     "ece_scaled_difference": ("difference in calibration error after temperature scaling", "points"),

@@ -155,7 +155,9 @@ class Condition(Strict):
     """
 
     measure: str  # as the analyses write it into their evidence
-    tasks: tuple[str, ...] = ()  # one estimate is expected for each; () takes the measure over any task
+    tasks: tuple[
+        str, ...
+    ] = ()  # an estimate is expected for each; () takes the one over all tasks, or else each task's
     of: Literal["every_pair", "newest_less_older", "newest_less_oldest", "newest", "older"]
     which: Literal["every", "some"]
     side: Literal["above", "below"]

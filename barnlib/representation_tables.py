@@ -211,7 +211,11 @@ def evidence(measure: str, estimates: Estimates, runs: Sequence[States]) -> list
     """
     backbones = list(dict.fromkeys(run.backbone for run in runs))
     seeds = len({run.seed for run in runs})
-    rows = {(row.a, row.b, row.task): row for row in compared(estimates).itertuples()}
+    # a table of texts holds NaN where there was None
+    rows = {
+        (row.a, row.b, None if pd.isna(row.task) else row.task): row
+        for row in compared(estimates).itertuples()
+    }
     found = []
     for a, b in combinations(backbones, 2):
         for task in [*TASKS, None]:

@@ -128,5 +128,5 @@ def front_table(table: pd.DataFrame) -> str:
 def summary(table: pd.DataFrame) -> str:
     """How many claims met which verdict, as one sentence."""
     counts = table["verdict"].value_counts()
-    told = [f"{count} {name}" for name, count in counts.items()]
+    told = [f"{count} {'is' if count == 1 else 'are'} {name}" for name, count in counts.items()]
     return f"Of the paper's {len(table)} claims, {', '.join(told)}."

@@ -159,8 +159,9 @@ def compared(backbones: Sequence[str], of: str) -> list[tuple[str, str | None]]:
 
 
 def _tasks(measure: str, a: str, b: str | None, rows: Sequence[Evidence]) -> list[str | None]:
-    found = [row.task for row in rows if (row.measure, row.a, row.b) == (measure, a, b)]
-    return list(dict.fromkeys(found)) or [None]
+    """Where a condition names no task: the estimate over all of them, where there is one, else each task's."""
+    found = list(dict.fromkeys(row.task for row in rows if (row.measure, row.a, row.b) == (measure, a, b)))
+    return [None] if None in found or not found else found
 
 
 def _finding(

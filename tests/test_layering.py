@@ -12,6 +12,7 @@ from barnlib.parameters import ROOT
 PACKAGE = ROOT / "barnlib"
 # From the tables to the page: these read what evaluation wrote, on a machine that need not have torch.
 ANALYSES = (
+    "accessible",
     "agreement",
     "baselines",
     "book",

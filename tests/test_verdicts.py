@@ -129,6 +129,11 @@ def test_stability_needs_every_measure(change, expected):
     assert answer("C4", differences(STEADY | change)) == expected
 
 
+def test_an_estimate_over_all_tasks_stands_for_them():
+    opposed = differences({name: -value for name, value in STEADY.items()}, task="vqa_scene")
+    assert answer("C4", differences(STEADY) + opposed) == REPRODUCED
+
+
 def test_stability_by_task_needs_every_task():
     rows = differences(STEADY, task="vqa_scene") + differences(STEADY, task="seismic_description")
     assert answer("C4", rows) == REPRODUCED
@@ -267,7 +272,7 @@ def test_tables_are_written_and_read_again(tmp_path, monkeypatch):
     assert entries[4]["paper"].startswith("76.5 %") and entries[4]["effect"] is None
     front = verdict_tables.front_table(table)
     assert front.count("\n") == 1 + len(CLAIMS) and "76.5 %" in front
-    assert verdict_tables.summary(table) == "Of the paper's 6 claims: 6 undecided at this scale"
+    assert verdict_tables.summary(table) == "Of the paper's 6 claims, 6 are undecided at this scale."
     assert {"scale", "n", "seeds", "test", "low", "high", "source"} <= set(entries[0])
 
 
