@@ -24,7 +24,7 @@ import pandas as pd
 
 from barnlib.data.records import TASKS
 from barnlib.evidence import Evidence
-from barnlib.jackknife import Jackknifed, Tested, combined, jackknifed, mean, tested
+from barnlib.jackknife import Jackknifed, Tested, combined, estimated, jackknifed, mean
 from barnlib.representations import FEWEST, Gram, cka, displacement, gram
 from barnlib.states_table import States
 
@@ -147,18 +147,22 @@ def of_means(values: np.ndarray, pictures: Sequence[str]) -> Jackknifed:
     return jackknifed(values.mean(1), left, pictures, (0.0, 1.0))
 
 
-def layer_table(estimates: Estimates) -> pd.DataFrame:
-    """One row per backbone, task and layer: `depth` (0 to 1), `estimate`, `low`, `high`, `p`, `images`, `seeds`."""
+def layer_table(estimates: Estimates, first: int = 1) -> pd.DataFrame:
+    """One row per backbone, task and layer: `depth` (0 to 1), `estimate`, `low`, `high`, `p`, `images`, `seeds`.
+
+    Args:
+        first: the layer that the first estimate is of; 2 for :func:`adjacent`.
+    """
     rows = []
     for (backbone, task), layers in estimates.items():
-        first = len(layers)
-        for number, layer in enumerate(layers, 1):
+        last = len(layers) + first - 1
+        for number, layer in enumerate(layers, first):
             rows.append(
                 {
                     "backbone": backbone,
                     "task": task,
-                    "depth": number / first,
-                    **estimate_columns(tested(layer)),
+                    "depth": number / last,
+                    **estimate_columns(estimated(layer)),
                 }
             )
     return pd.DataFrame(rows, columns=["backbone", "task", "depth", *ESTIMATE])
@@ -179,7 +183,7 @@ def summary(estimates: Estimates) -> dict[tuple[str, str | None], Jackknifed]:
 def summary_table(estimates: Estimates) -> pd.DataFrame:
     """`summary` as a table: `backbone`, `task` (None for all), and the columns of an estimate."""
     rows = [
-        {"backbone": backbone, "task": task, **estimate_columns(tested(statistic))}
+        {"backbone": backbone, "task": task, **estimate_columns(estimated(statistic))}
         for (backbone, task), statistic in summary(estimates).items()
     ]
     return pd.DataFrame(rows, columns=["backbone", "task", *ESTIMATE])
@@ -198,7 +202,7 @@ def compared(estimates: Estimates) -> pd.DataFrame:
         for task in [*TASKS, None]:
             if (a, task) in figures and (b, task) in figures:
                 difference = combined([figures[b, task], figures[a, task]], [1.0, -1.0])
-                rows.append({"a": a, "b": b, "task": task, **estimate_columns(tested(difference))})
+                rows.append({"a": a, "b": b, "task": task, **estimate_columns(estimated(difference))})
     return pd.DataFrame(rows, columns=["a", "b", "task", *ESTIMATE])
 
 
@@ -211,7 +215,10 @@ def evidence(measure: str, estimates: Estimates, runs: Sequence[States]) -> list
     """
     backbones = list(dict.fromkeys(run.backbone for run in runs))
     seeds = len({run.seed for run in runs})
-    rows = {(row.a, row.b, row.task): row for row in compared(estimates).itertuples()}
+    rows = {
+        (row.a, row.b, None if pd.isna(row.task) else row.task): row
+        for row in compared(estimates).itertuples()
+    }
     found = []
     for a, b in combinations(backbones, 2):
         for task in [*TASKS, None]:

@@ -75,12 +75,13 @@ def write_states(parts: Parts, trained: Path, folder: Path) -> None:
 
 
 def chosen_items(parts: Parts, split: str) -> list[Item]:
-    """The items of a split whose states are kept: for each task the first item of each of the first pictures."""
+    """The items of a split whose states are kept: for each task, the first item of each of the first pictures."""
     evaluation = parts.study.evaluation
     count = evaluation.probe_items if split == "train" else evaluation.hidden_items
+    tasks = TASKS[2:] if split == "validation" else TASKS  # to tune what regresses coordinates on
     items = read_items(data_folder(parts.study) / f"{split}.json")
     chosen = []
-    for task in TASKS:
+    for task in tasks:
         first: dict[str, Item] = {}
         for item in items:
             if item.task == task:

@@ -6,8 +6,9 @@ Out: :class:`States`, one for each run; representations.py and its neighbours st
 **Items** (`hidden.json`). One question of each picture, so items of one task are independent of each other:
 
 - split ``test``: the first ``evaluation.hidden_items`` pictures, for each of the three tasks;
-- splits ``train`` (the first ``evaluation.probe_items`` pictures) and ``validation`` (``hidden_items``), for each task:
-  what probes are fitted and tuned on.
+- split ``train``: the first ``evaluation.probe_items`` pictures, for each task: what probes are fitted on;
+- split ``validation``: the first ``evaluation.hidden_items`` pictures, for ``seismic_coordinates`` only: to tune what
+  regresses coordinates on.
 
 **States** (`hidden.safetensors`): float16[layers + 1, items, hidden] (float32 where float16 cannot hold a value), named
 ``SPLIT.VIEW.POSITION``. Entry 0 is the embedding, entry i the output of layer i, the last one after the final norm.
