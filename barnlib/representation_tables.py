@@ -207,7 +207,10 @@ def compared(estimates: Estimates) -> pd.DataFrame:
 
 
 def evidence(measure: str, estimates: Estimates, runs: Sequence[States]) -> list[Evidence]:
-    """`compared` as evidence on claim C4; with a note where there is nothing to compare.
+    """`compared` over all tasks as evidence on claim C4; with a note where there is nothing to compare.
+
+    The claim is about a model and not about a task, so one row stands for each pair of backbones; tasks stand in the
+    notebook.
 
     Args:
         measure: as the study file's rules name it.
@@ -215,33 +218,29 @@ def evidence(measure: str, estimates: Estimates, runs: Sequence[States]) -> list
     """
     backbones = list(dict.fromkeys(run.backbone for run in runs))
     seeds = len({run.seed for run in runs})
-    rows = {
-        (row.a, row.b, None if pd.isna(row.task) else row.task): row
-        for row in compared(estimates).itertuples()
-    }
+    table = compared(estimates)
+    rows = {(row.a, row.b): row for row in table[table["task"].isna()].itertuples()}
     found = []
     for a, b in combinations(backbones, 2):
-        for task in [*TASKS, None]:
-            row = rows.get((a, b, task))
-            numbers = [None if row is None or pd.isna(x) else float(x) for x in _numbers(row)]
-            note = "" if None not in numbers[:3] else _why(row, seeds)
-            found.append(
-                Evidence(
-                    claim="C4",
-                    measure=measure,
-                    task=task,
-                    a=a,
-                    b=b,
-                    estimate=numbers[0],
-                    low=numbers[1],
-                    high=numbers[2],
-                    p=numbers[3],
-                    test=JACKKNIFE,
-                    n=0 if row is None else int(row.images),
-                    seeds=seeds,
-                    note=note or _of_one_pair(measure, seeds),
-                )
+        row = rows.get((a, b))
+        estimate, low, high, p = (None if pd.isna(x) else float(x) for x in _numbers(row))
+        note = _why(row, seeds) if None in (estimate, low, high) else _of_one_pair(measure, seeds)
+        found.append(
+            Evidence(
+                claim="C4",
+                measure=measure,
+                a=a,
+                b=b,
+                estimate=estimate,
+                low=low,
+                high=high,
+                p=p,
+                test=JACKKNIFE,
+                n=0 if row is None else int(row.images),
+                seeds=seeds,
+                note=note,
             )
+        )
     return found
 
 
@@ -251,8 +250,9 @@ def _numbers(row: object) -> list[float]:
 
 def _why(row: object, seeds: int) -> str:
     if row is None:
-        return "needs two seeds of each backbone" if seeds < 2 else "the states of this task were not kept"
-    return f"too few pictures ({row.images}; alignment needs {FEWEST + 1}), or states that are all alike"  # type: ignore[attr-defined]
+        return "needs two seeds of each backbone" if seeds < 2 else "its states were not kept"
+    images = getattr(row, "images", 0)
+    return f"too few pictures ({images}; alignment needs {FEWEST + 1}), or states all alike or not kept"
 
 
 def _of_one_pair(measure: str, seeds: int) -> str:

@@ -1,5 +1,7 @@
 """Tables and evidence from hidden states with planted differences: signs, tests, and every poor study."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -62,14 +64,12 @@ def test_the_backbone_that_moves_less_is_found(runs, view):
 
 
 def test_backbones_that_move_alike_are_not_told_apart(tmp_path):
+    """Six seeds of one backbone, three of them under another name."""
     items = {"test": records("test", COUNT), "train": [], "validation": []}
-    runs = [
-        write(tmp_path / f"b{b}-{s}", items, backbone=b, seed=s, width=16 + 8 * b)
-        for b in (0, 1)
-        for s in range(3)
-    ]
+    runs = [write(tmp_path / f"{seed}", items, seed=seed) for seed in range(6)]
+    runs = [replace(run, backbone=f"b{run.seed // 3}", seed=run.seed % 3) for run in runs]
     table = pd.concat([steady.compared(steady.displaced(runs, view)) for view in ("noise", "blur")])
-    assert (table["p"] > 0.01).all() and table["estimate"].abs().max() < 0.05
+    assert (table["p"] > 0.01).all() and table["estimate"].abs().max() < 0.02
 
 
 def test_drift_and_agreement_are_found(runs):
@@ -121,10 +121,9 @@ def test_agreement_is_the_mean_over_pairs_of_seeds(runs):
     )  # seed 0 left out leaves the pair 1, 2
 
 
-def test_evidence_has_a_row_for_every_pair_and_task(runs):
-    rows = steady.evidence("displacement_noise", steady.displaced(runs, "noise"), runs)
-    assert [row.task for row in rows] == ["vqa_scene", "seismic_description", "seismic_coordinates", None]
-    whole = rows[-1]
+def test_evidence_has_a_row_for_every_pair(runs):
+    (whole,) = steady.evidence("displacement_noise", steady.displaced(runs, "noise"), runs)
+    assert whole.task is None
     assert (whole.claim, whole.a, whole.b, whole.n, whole.seeds) == ("C4", "b0", "b1", 2 * COUNT, 3)
     assert whole.high < 0 and whole.p < 0.01 and "jackknife" in whole.test and whole.note == ""
 
@@ -168,11 +167,10 @@ def test_few_pictures_are_said_to_be_few(tmp_path, count):
         assert isinstance(table, pd.DataFrame)
 
 
-def test_a_task_without_items_is_left_out_and_named(tmp_path):
+def test_a_task_without_items_is_left_out(tmp_path):
     runs = study(tmp_path, tasks=("vqa_scene", "seismic_coordinates"))
-    rows = {row.task: row for row in steady.evidence("drift_difference", steady.drifted(runs), runs)}
-    assert rows["seismic_description"].note == "the states of this task were not kept"
-    assert rows[None].estimate is not None
+    (row,) = steady.evidence("drift_difference", steady.drifted(runs), runs)
+    assert row.estimate is not None and row.n == 2 * COUNT
     assert set(state_probes.probe_table(runs)["target"]) == {
         "answer to the question",
         "latitude",
