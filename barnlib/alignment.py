@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from barnlib.data.records import TASKS
-from barnlib.jackknife import Jackknifed, jackknifed, mean, tested
+from barnlib.jackknife import Jackknifed, estimated, jackknifed, mean
 from barnlib.representation_tables import ESTIMATE, POSITION, by_task, estimate_columns, of_means, pictures_of
 from barnlib.representations import (
     Gram,
@@ -57,7 +57,7 @@ def layer_alignment(runs: Sequence[States], position: str = POSITION) -> pd.Data
             ]
             places = (a, b, i + 1, j + 1, (i + 1) / layers[0], (j + 1) / layers[1])
             rows.append(
-                {**dict(zip(LAYER_COLUMNS, places, strict=True)), **estimate_columns(tested(mean(parts)))}
+                {**dict(zip(LAYER_COLUMNS, places, strict=True)), **estimate_columns(estimated(mean(parts)))}
             )
     return pd.DataFrame(rows, columns=[*LAYER_COLUMNS, *ESTIMATE])
 
@@ -106,7 +106,7 @@ def neighbour_table(
         reached = (chance >= shared.mean() - 1e-12).sum()
         ends = dict(zip(CHANCE, (chance.mean(), *np.quantile(chance, [0.025, 0.975])), strict=True))
         row = {
-            **estimate_columns(tested(of_means(shared, pictures))),
+            **estimate_columns(estimated(of_means(shared, pictures))),
             "p": (1 + reached) / (1 + permutations),
             **ends,
         }

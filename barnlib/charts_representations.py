@@ -9,10 +9,10 @@ from typing import Any
 
 import altair as alt
 import pandas as pd
-from IPython.display import Markdown
 
 from barnlib.chart_parts import GRID, INK, MUTED, PAPER, WIDTH, checked, number, tooltip
 from barnlib.charts import COUNTS, Note, Palette, _dressed
+from barnlib.shown import shown
 
 DEPTH = "relative depth (layer / layers)"
 WRITTEN_UP_TO = 8  # layers of a map whose cells have room for their number
@@ -27,7 +27,7 @@ def drawn(chart: Callable[..., Any], table: pd.DataFrame, *arguments: Any, why: 
         why: the sentence.
     """
     whole = table.dropna(subset=["estimate", "low", "high"])
-    return Markdown(f"*{why}*") if whole.empty else chart(whole, *arguments, **options)
+    return shown(whole, lambda rows: chart(rows, *arguments, **options), otherwise=why)
 
 
 def layer_curves(

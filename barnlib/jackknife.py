@@ -77,7 +77,9 @@ def jackknifed(
         )
     if len(set(pictures)) < len(pictures):
         raise ValueError("a picture is named twice; leave out all items of a picture together")
-    count = max(len(pictures), 1)
+    count = len(pictures)
+    if count == 0:
+        return Jackknifed(value, without, (), bounds)
     influence = np.sqrt((count - 1) / count) * (without.mean(1, keepdims=True) - without)
     return Jackknifed(value, influence, tuple(pictures), bounds)
 
@@ -106,7 +108,7 @@ def mean(parts: Sequence[Jackknifed]) -> Jackknifed:
     return replace(whole, bounds=parts[0].bounds)
 
 
-def tested(statistic: Jackknifed, *, level: float = 0.95) -> Tested:
+def estimated(statistic: Jackknifed, *, level: float = 0.95) -> Tested:
     """The mean over runs, its interval and its test.
 
     With one run, interval and test speak of other pictures only. With one picture, or where a value is not finite,

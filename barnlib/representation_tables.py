@@ -24,7 +24,7 @@ import pandas as pd
 
 from barnlib.data.records import TASKS
 from barnlib.evidence import Evidence
-from barnlib.jackknife import Jackknifed, Tested, combined, jackknifed, mean, tested
+from barnlib.jackknife import Jackknifed, Tested, combined, estimated, jackknifed, mean
 from barnlib.representations import FEWEST, Gram, cka, displacement, gram
 from barnlib.states_table import States
 
@@ -147,18 +147,22 @@ def of_means(values: np.ndarray, pictures: Sequence[str]) -> Jackknifed:
     return jackknifed(values.mean(1), left, pictures, (0.0, 1.0))
 
 
-def layer_table(estimates: Estimates) -> pd.DataFrame:
-    """One row per backbone, task and layer: `depth` (0 to 1), `estimate`, `low`, `high`, `p`, `images`, `seeds`."""
+def layer_table(estimates: Estimates, first: int = 1) -> pd.DataFrame:
+    """One row per backbone, task and layer: `depth` (0 to 1), `estimate`, `low`, `high`, `p`, `images`, `seeds`.
+
+    Args:
+        first: the layer that the first estimate is of; 2 for :func:`adjacent`.
+    """
     rows = []
     for (backbone, task), layers in estimates.items():
-        first = len(layers)
-        for number, layer in enumerate(layers, 1):
+        last = len(layers) + first - 1
+        for number, layer in enumerate(layers, first):
             rows.append(
                 {
                     "backbone": backbone,
                     "task": task,
-                    "depth": number / first,
-                    **estimate_columns(tested(layer)),
+                    "depth": number / last,
+                    **estimate_columns(estimated(layer)),
                 }
             )
     return pd.DataFrame(rows, columns=["backbone", "task", "depth", *ESTIMATE])
@@ -179,7 +183,7 @@ def summary(estimates: Estimates) -> dict[tuple[str, str | None], Jackknifed]:
 def summary_table(estimates: Estimates) -> pd.DataFrame:
     """`summary` as a table: `backbone`, `task` (None for all), and the columns of an estimate."""
     rows = [
-        {"backbone": backbone, "task": task, **estimate_columns(tested(statistic))}
+        {"backbone": backbone, "task": task, **estimate_columns(estimated(statistic))}
         for (backbone, task), statistic in summary(estimates).items()
     ]
     return pd.DataFrame(rows, columns=["backbone", "task", *ESTIMATE])
@@ -198,12 +202,15 @@ def compared(estimates: Estimates) -> pd.DataFrame:
         for task in [*TASKS, None]:
             if (a, task) in figures and (b, task) in figures:
                 difference = combined([figures[b, task], figures[a, task]], [1.0, -1.0])
-                rows.append({"a": a, "b": b, "task": task, **estimate_columns(tested(difference))})
+                rows.append({"a": a, "b": b, "task": task, **estimate_columns(estimated(difference))})
     return pd.DataFrame(rows, columns=["a", "b", "task", *ESTIMATE])
 
 
 def evidence(measure: str, estimates: Estimates, runs: Sequence[States]) -> list[Evidence]:
-    """`compared` as evidence on claim C4; with a note where there is nothing to compare.
+    """`compared` over all tasks as evidence on claim C4; with a note where there is nothing to compare.
+
+    The claim is about a model and not about a task, so one row stands for each pair of backbones; tasks stand in the
+    notebook.
 
     Args:
         measure: as the study file's rules name it.
@@ -211,34 +218,29 @@ def evidence(measure: str, estimates: Estimates, runs: Sequence[States]) -> list
     """
     backbones = list(dict.fromkeys(run.backbone for run in runs))
     seeds = len({run.seed for run in runs})
-    # a table of texts holds NaN where there was None
-    rows = {
-        (row.a, row.b, None if pd.isna(row.task) else row.task): row
-        for row in compared(estimates).itertuples()
-    }
+    table = compared(estimates)
+    rows = {(row.a, row.b): row for row in table[table["task"].isna()].itertuples()}
     found = []
     for a, b in combinations(backbones, 2):
-        for task in [*TASKS, None]:
-            row = rows.get((a, b, task))
-            numbers = [None if row is None or pd.isna(x) else float(x) for x in _numbers(row)]
-            note = "" if None not in numbers[:3] else _why(row, seeds)
-            found.append(
-                Evidence(
-                    claim="C4",
-                    measure=measure,
-                    task=task,
-                    a=a,
-                    b=b,
-                    estimate=numbers[0],
-                    low=numbers[1],
-                    high=numbers[2],
-                    p=numbers[3],
-                    test=JACKKNIFE,
-                    n=0 if row is None else int(row.images),
-                    seeds=seeds,
-                    note=note or _of_one_pair(measure, seeds),
-                )
+        row = rows.get((a, b))
+        estimate, low, high, p = (None if pd.isna(x) else float(x) for x in _numbers(row))
+        note = _why(row, seeds) if None in (estimate, low, high) else _of_one_pair(measure, seeds)
+        found.append(
+            Evidence(
+                claim="C4",
+                measure=measure,
+                a=a,
+                b=b,
+                estimate=estimate,
+                low=low,
+                high=high,
+                p=p,
+                test=JACKKNIFE,
+                n=0 if row is None else int(row.images),
+                seeds=seeds,
+                note=note,
             )
+        )
     return found
 
 
@@ -248,8 +250,9 @@ def _numbers(row: object) -> list[float]:
 
 def _why(row: object, seeds: int) -> str:
     if row is None:
-        return "needs two seeds of each backbone" if seeds < 2 else "the states of this task were not kept"
-    return f"too few pictures ({row.images}; alignment needs {FEWEST + 1}), or states that are all alike"  # type: ignore[attr-defined]
+        return "needs two seeds of each backbone" if seeds < 2 else "its states were not kept"
+    images = getattr(row, "images", 0)
+    return f"too few pictures ({images}; alignment needs {FEWEST + 1}), or states all alike or not kept"
 
 
 def _of_one_pair(measure: str, seeds: int) -> str:

@@ -19,7 +19,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from barnlib.jackknife import Jackknifed, jackknifed, tested
+from barnlib.jackknife import Jackknifed, estimated, jackknifed
 from barnlib.probes import PENALTIES
 from barnlib.representation_tables import ESTIMATE, POSITION, by_task, estimate_columns, of_means
 from barnlib.states_table import States
@@ -82,7 +82,7 @@ def probe_table(runs: Sequence[States], position: str = POSITION) -> pd.DataFram
                         "target": target.name,
                         "measure": target.measure,
                         "depth": entry / layers,
-                        **estimate_columns(tested(score)),
+                        **estimate_columns(estimated(score)),
                         "chance": chance(seeds[0], target),
                     }
                 )
@@ -109,10 +109,9 @@ def _over_runs(runs: Sequence[States], target: Target, entry: int, position: str
     if target.measure == "accuracy":
         return of_means(scored, pictures)
     truth = np.array([target.value(row) for row in tested_on], float)
-    spread = np.array(
-        [((np.delete(truth, i) - np.delete(truth, i).mean()) ** 2).sum() for i in range(len(truth))]
-    )
-    whole = ((truth - truth.mean()) ** 2).sum()
+    offset = truth - truth.mean()
+    whole = (offset**2).sum()
+    spread = whole - offset**2 * len(truth) / max(len(truth) - 1, 1)  # about the mean of the others
     with np.errstate(divide="ignore", invalid="ignore"):
         left = 1 - (scored.sum(1, keepdims=True) - scored) / spread
         return jackknifed(1 - scored.sum(1) / whole, left, pictures, (-np.inf, 1.0))

@@ -75,12 +75,13 @@ def write_states(parts: Parts, trained: Path, folder: Path) -> None:
 
 
 def chosen_items(parts: Parts, split: str) -> list[Item]:
-    """The items of a split whose states are kept: for each task the first item of each of the first pictures."""
+    """The items of a split whose states are kept: for each task, the first item of each of the first pictures."""
     evaluation = parts.study.evaluation
     count = evaluation.probe_items if split == "train" else evaluation.hidden_items
+    tasks = TASKS[2:] if split == "validation" else TASKS  # to tune what regresses coordinates on
     items = read_items(data_folder(parts.study) / f"{split}.json")
     chosen = []
-    for task in TASKS:
+    for task in tasks:
         first: dict[str, Item] = {}
         for item in items:
             if item.task == task:
@@ -111,9 +112,7 @@ def _other_views(parts: Parts, adapted: Model, items: Sequence[Item]) -> dict[st
             states = _states(parts, adapted, how, items, VIEWS[view])
         if view == "before" and not isinstance(adapted, PeftModel):
             for state in states.values():
-                state.fill_(
-                    float("nan")
-                )  # every weight was trained: nothing from before is left in the model
+                state.fill_(float("nan"))  # every weight was trained: nothing from before is left in it
         if view == "paraphrase":
             single = torch.tensor([other_wording(item, parts.study.data.seed) is None for item in items])
             for state in states.values():
@@ -156,12 +155,12 @@ def _clean(parts: Parts, items: Sequence[Item]) -> View:
 def _states(
     parts: Parts, model: Model, view: View, items: Sequence[Item], positions: Sequence[str]
 ) -> dict[str, Tensor]:
-    """float32[layers + 1, items, hidden] on the CPU for each position."""
+    """float[layers + 1, items, hidden] on the CPU for each position, as it is kept."""
     found = []
     for packed in _batches(parts, view, items):
         _, states = hidden_states(model, packed, view.table)
         found.append({position: states[position].cpu() for position in positions})
-    return _together(found)
+    return {position: _stored(state) for position, state in _together(found).items()}
 
 
 def _watched_states(

@@ -6,20 +6,20 @@ Out: :class:`States`, one for each run; representations.py and its neighbours st
 **Items** (`hidden.json`). One question of each picture, so items of one task are independent of each other:
 
 - split ``test``: the first ``evaluation.hidden_items`` pictures, for each of the three tasks;
-- splits ``train`` (the first ``evaluation.probe_items`` pictures) and ``validation`` (``hidden_items``), for each task:
-  what probes are fitted and tuned on.
+- split ``train``: the first ``evaluation.probe_items`` pictures, for each task: what probes are fitted on;
+- split ``validation``: the first ``evaluation.hidden_items`` pictures, for ``seismic_coordinates`` only: to tune what
+  regresses coordinates on.
 
 **States** (`hidden.safetensors`): float16[layers + 1, items, hidden] (float32 where float16 cannot hold a value), named
 ``SPLIT.VIEW.POSITION``. Entry 0 is the embedding, entry i the output of layer i, the last one after the final norm.
 
 - views: ``clean``, the item as it is; ``before``, the same with LoRA switched off and the same trained projector, so
   that the image tokens are the same and only the language model is as it was before finetuning (NaN where all its
-  weights were trained, without LoRA); ``noise``, ``blur`` and
-  ``occlusion``, the picture disturbed; ``swapped``, the picture of the task's next item; ``paraphrase``, another
-  wording of the question, NaN for an item whose question has only one. Splits ``train`` and ``validation`` have the
-  view ``clean`` only.
-- positions: ``last_prompt_token``, which predicts the first answer token; ``image_mean``, over the image tokens (not
-  under ``paraphrase``, where they come before the question and cannot change; not in ``train`` and ``validation``);
+  weights were trained, without LoRA); ``noise``, ``blur`` and ``occlusion``, the picture disturbed; ``swapped``, the
+  picture of the task's next item; ``paraphrase``, another wording of the question, NaN for an item whose question has
+  only one. Splits ``train`` and ``validation`` have the view ``clean`` only.
+- positions: ``last_prompt_token``, which predicts the first answer token, in every view; and in the views ``clean`` and
+  ``before`` also ``image_mean``, over the image tokens (not in ``train`` and ``validation``), and
   ``answer_mean``, over the tokens of the *reference* answer, EOS included. The reference is read at ``answer_mean``:
   a probe for what the answer says learns nothing there about what the model knows; use ``last_prompt_token``.
 
@@ -54,11 +54,7 @@ POSITIONS = ("last_prompt_token", "image_mean", "answer_mean")
 VIEWS: dict[str, tuple[str, ...]] = {
     "clean": POSITIONS,
     "before": POSITIONS,
-    "swapped": POSITIONS,
-    "noise": POSITIONS,
-    "blur": POSITIONS,
-    "occlusion": POSITIONS,
-    "paraphrase": ("last_prompt_token", "answer_mean"),
+    **dict.fromkeys(("swapped", "noise", "blur", "occlusion", "paraphrase"), ("last_prompt_token",)),
 }
 PROBED = ("last_prompt_token", "answer_mean")  # positions of the splits that probes are fitted on
 MEASURES = ("image_attention", "image_share", "answer_depth")

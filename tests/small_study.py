@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import small_states
 
 from barnlib.artefacts import seal, write_json
 from barnlib.data.build import load_items
@@ -21,6 +22,11 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 def write_runs(study: Study) -> None:
     """Write every run of a study: a ledger that violates nothing, and predictions on real items."""
     splits = {split: load_items(study, split) for split in ("validation", "test", "heldout")}
+    count = study.evaluation.hidden_items
+    hidden = {
+        split: small_states.from_items(load_items(study, split), count)
+        for split in ("test", "train", "validation")
+    }
     for number, backbone in enumerate(study.backbones):
         for seed in study.seeds:
             rng = np.random.default_rng([number, seed])
@@ -41,6 +47,7 @@ def write_runs(study: Study) -> None:
             _folder(evaluated)
             table = pd.DataFrame(rows, columns=[*PREDICTION_COLUMNS, "choices"])
             table.to_parquet(evaluated / "predictions.parquet")
+            small_states.write(evaluated, hidden, backbone=number, seed=seed)
             seal(evaluated, {"run": name})
 
 

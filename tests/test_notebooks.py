@@ -142,7 +142,10 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ledger", "results", "instances", "confidence", "verdicts", "explorer"])
+@pytest.mark.parametrize(
+    "name",
+    ["ledger", "results", "instances", "confidence", "representations", "verdicts", "explorer"],
+)
 def test_it_runs_on_complete_runs(name, complete, tmp_path):
     done = execute(name, tmp_path / f"{name}.ipynb", complete, study="smoke")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -160,7 +163,9 @@ def test_it_runs_on_complete_runs(name, complete, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ledger", "results", "instances", "confidence", "explorer"])
+@pytest.mark.parametrize(
+    "name", ["ledger", "results", "instances", "confidence", "representations", "explorer"]
+)
 def test_missing_runs_are_named(name, tmp_path):
     done = execute(name, tmp_path / f"{name}.ipynb", tmp_path / "runs", study="smoke")
     study = load_study("smoke")
