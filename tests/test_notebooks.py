@@ -1,6 +1,7 @@
 """The notebooks: what they hold in git, what they refuse, and that they run as a user would run them."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import nbformat
 import pytest
 from small_study import write_runs
 
+from barnlib.features import build_features
 from barnlib.parameters import ROOT, backbone_names, load_study
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -138,11 +140,25 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BARNLIB_RUNS", str(folder))
         write_runs(load_study("smoke"))
+        build_features(load_study("smoke"))
     return folder
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ledger", "results", "instances", "confidence", "verdicts", "explorer"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ledger",
+        "results",
+        "coordinates",
+        "descriptions",
+        "bottleneck",
+        "instances",
+        "confidence",
+        "verdicts",
+        "explorer",
+    ],
+)
 def test_it_runs_on_complete_runs(name, complete, tmp_path):
     done = execute(name, tmp_path / f"{name}.ipynb", complete, study="smoke")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -153,6 +169,8 @@ def test_it_runs_on_complete_runs(name, complete, tmp_path):
     ]
     pages = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
     assert not re.search(r"<script|<img[^>]*onerror", pages), "an answer became markup"
+    if name in ("coordinates", "bottleneck"):
+        assert len(json.loads((complete / "smoke" / "evidence" / f"{name}.json").read_text())) >= 4
     if name == "results":
         assert "&lt;script&gt;" in pages
         glued = {output.get("metadata", {}).get("scrapbook", {}).get("name") for output in outputs}
@@ -160,7 +178,10 @@ def test_it_runs_on_complete_runs(name, complete, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ledger", "results", "instances", "confidence", "explorer"])
+@pytest.mark.parametrize(
+    "name",
+    ["ledger", "results", "coordinates", "descriptions", "bottleneck", "instances", "confidence", "explorer"],
+)
 def test_missing_runs_are_named(name, tmp_path):
     done = execute(name, tmp_path / f"{name}.ipynb", tmp_path / "runs", study="smoke")
     study = load_study("smoke")
