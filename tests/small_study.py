@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from safetensors.numpy import save_file
 
 from barnlib.artefacts import seal, write_json
 from barnlib.data.build import load_items
@@ -13,6 +14,7 @@ from barnlib.metrics import PREDICTION_COLUMNS
 from barnlib.parameters import Study
 from barnlib.runs import run_name
 from barnlib.scoring import score
+from barnlib.states_table import ITEMS, SPLITS, STATES, tensor_name
 
 RIGHT = {"image": 0.6, "blank": 0.2, "shuffled": 0.2, "constrained": 0.7}
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -41,7 +43,21 @@ def write_runs(study: Study) -> None:
             _folder(evaluated)
             table = pd.DataFrame(rows, columns=[*PREDICTION_COLUMNS, "choices"])
             table.to_parquet(evaluated / "predictions.parquet")
+            _write_states(study, evaluated, rng)
             seal(evaluated, {"run": name})
+
+
+def _write_states(study: Study, folder: Path, rng: np.random.Generator) -> None:
+    """Random hidden states of the last prompt token of coordinate items: an embedding and two layers, width 8."""
+    items, tensors = {}, {}
+    for split in SPLITS:
+        asked = [item for item in load_items(study, split) if item.task == TASKS[-1]][:12]
+        keys = ("image", "task", "facts")
+        items[split] = [{"item": item.id, **{key: getattr(item, key) for key in keys}} for item in asked]
+        states = rng.normal(size=(3, len(asked), 8)).astype(np.float16)
+        tensors[tensor_name(split, "clean", "last_prompt_token")] = states
+    save_file(tensors, folder / STATES)
+    write_json(folder / ITEMS, {"layers": 2, "items": items, "absent": {}})
 
 
 def _folder(path: Path) -> None:
