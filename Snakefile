@@ -108,6 +108,14 @@ def looks():
     return digest(study.evaluation.model_dump(mode="json", include=set(VALIDATION)))
 
 
+def controls(analysis):
+    """The runs of control studies (nano_oracle of nano) that there are, where an analysis reads them."""
+    if analysis != "bottleneck":
+        return []
+    manifests = sorted(study.folder.parent.glob(f"{study.name}_*/evaluate/*/manifest.json"))
+    return [[str(path.relative_to(study.folder.parent)), file_digest(path)] for path in manifests]
+
+
 def prose():
     """The book's own files, by content."""
     files = [path for path in sorted((ROOT / "book").rglob("*")) if path.is_file() and "_build" not in path.parts]
@@ -288,6 +296,7 @@ for analysis in ANALYSES:
             code=code(*imported(analysis)),
             names=names(),
             page=page(analysis),
+            controls=controls(analysis),
         resources:
             mem_mb=2000,
         shell:

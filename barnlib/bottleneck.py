@@ -131,10 +131,9 @@ def probed_places(study: Study, images: Sequence[str], *, pictures: int) -> NDAr
         for split, cards in sides.items()
     }
     test = read_features(study, images).reshape(len(images), -1)
-    read, _ = read_places(
+    return read_places(
         flat["train"], places["train"], flat["validation"], places["validation"], test, FEATURE_PENALTIES
-    )
-    return read
+    ).places
 
 
 FEATURE_PENALTIES = tuple(float(penalty) for penalty in np.logspace(1, 6, 6))

@@ -8,6 +8,7 @@ What it predicts is brought back to the sphere by its direction.
 """
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,41 @@ from barnlib.data.descriptions import write_coordinates
 
 Array = NDArray[np.float64]
 States = NDArray[np.floating]
+POSITION = "last_prompt_token"  # the last place before anything of the answer is known
 PENALTIES = tuple(float(penalty) for penalty in np.logspace(-1, 5, 13))
+
+
+class Reading(NamedTuple):
+    """What a head reads, and how it was chosen.
+
+    Attributes:
+        places: float64[n, 2], latitude and longitude in degrees.
+        penalty: of the ridge regression.
+        validation_km: median distance on the validation items, the lowest of all penalties.
+    """
+
+    places: Array
+    penalty: float
+    validation_km: float
+
+
+class HoldsStates(Protocol):
+    """Hidden states of one run, as barnlib.states_table reads them."""
+
+    backbone: str
+    seed: int
+
+    @property
+    def layers(self) -> int:
+        """Layers of the language model; entry 0 is the embedding."""
+
+    def items(self, split: str = "test", task: str | None = None) -> pd.DataFrame:
+        """Items with the columns ``item`` and ``facts``."""
+
+    def layer(
+        self, entry: int, view: str, position: str, *, split: str = "test", task: str | None = None
+    ) -> Any:
+        """float32[items, hidden]."""
 
 
 def unit_vectors(places_deg: Array) -> Array:
@@ -44,7 +79,7 @@ def read_places(
     validation_places: Array,
     test: States,
     penalties: Sequence[float] = PENALTIES,
-) -> tuple[Array, float]:
+) -> Reading:
     """Places that a ridge regression reads from hidden states.
 
     Fitted on training items with each penalty; that with the lowest median distance on validation items reads the
@@ -53,9 +88,6 @@ def read_places(
     Args:
         train, validation, test: float[n, D], hidden states.
         train_places, validation_places: float64[n, 2], degrees.
-
-    Returns:
-        float64[n, 2], latitude and longitude in degrees of the test items, and the penalty chosen.
 
     Raises:
         ValueError: no item to fit on or to choose with; states not finite; other numbers of states than places.
@@ -78,7 +110,7 @@ def read_places(
         if error < best:
             best, chosen = error, float(penalty)
             read = places_of(head.predict(test)) if len(test) else read
-    return read, chosen
+    return Reading(read, chosen, best)
 
 
 def distances_km(places_deg: Array, other_places_deg: Array) -> Array:
@@ -99,3 +131,63 @@ def as_answers(items: pd.DataFrame, places_deg: Array, reader: str) -> pd.DataFr
     """
     answers = [write_coordinates(latitude, longitude) for latitude, longitude in places_deg]
     return items.assign(answer=answers, backbone=reader, stop="eos")
+
+
+def states_as_answers(runs: Sequence[HoldsStates], predictions: pd.DataFrame) -> pd.DataFrame:
+    """What a head reads from every layer of every run, as answers to the coordinate questions.
+
+    The states are those of the last prompt token: the model has seen picture and question, and nothing of the answer.
+
+    Args:
+        runs: hidden states of the splits train, validation and test.
+        predictions: coordinate answers of the test split to the items' own pictures, of which the items with hidden
+            states are taken, so that what is read and what was said are compared on the same cards.
+
+    Returns:
+        The rows of these items for each run and layer, with the place that was read as `answer`; the columns `layer`
+        and `validation_km` beside those of `predictions`.
+
+    Raises:
+        ValueError: a run whose items have no predictions; everything that :func:`read_places` refuses.
+    """
+    task = "seismic_coordinates"
+    tables = []
+    for run in runs:
+        own = predictions[(predictions["backbone"] == run.backbone) & (predictions["seed"] == run.seed)]
+        wanted = run.items("test", task)["item"].tolist()
+        missing = set(wanted) - set(own["item"])
+        if missing:
+            raise ValueError(
+                f"{run.backbone}, seed {run.seed}: hidden states of {len(missing)} items without predictions, such as "
+                f"'{min(missing)}'"
+            )
+        rows = own.set_index("item").loc[wanted].reset_index()[list(own.columns)]
+        places = {
+            split: np.array(
+                [(facts["latitude"], facts["longitude"]) for facts in run.items(split, task)["facts"]]
+            ).reshape(-1, 2)
+            for split in ("train", "validation")
+        }
+        for entry in range(run.layers + 1):
+            states = {
+                split: run.layer(entry, "clean", POSITION, split=split, task=task)
+                for split in ("train", "validation", "test")
+            }
+            read = read_places(
+                states["train"],
+                places["train"],
+                states["validation"],
+                places["validation"],
+                states["test"],
+            )
+            answers = as_answers(rows, read.places, run.backbone)
+            tables.append(answers.assign(layer=entry, validation_km=read.validation_km))
+    columns = [*predictions.columns, "layer", "validation_km"]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+
+def best_layers(read: pd.DataFrame) -> pd.DataFrame:
+    """Of the answers of :func:`states_as_answers`, those of each run's best layer, by its validation items."""
+    best = read.groupby(["backbone", "seed"])["validation_km"].transform("min")
+    kept = read[read["validation_km"] == best]
+    return kept[kept["layer"] == kept.groupby(["backbone", "seed"])["layer"].transform("min")]

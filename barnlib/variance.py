@@ -134,8 +134,9 @@ def variance_table(
         row: dict[str, float | str] = {"term": name, "variance": value}
         for column, side, names in (("share", 0, None), ("share_of_runs", 1, BETWEEN_RUNS)):
             row[column] = shares(found, names).get(name, float("nan"))
-            resampled = [pair[side].get(name, float("nan")) for pair in drawn]
-            low, high = np.quantile(resampled, ends) if resampled else (float("nan"), float("nan"))
+            resampled = np.array([pair[side].get(name, float("nan")) for pair in drawn])
+            resampled = resampled[np.isfinite(resampled)]  # where runs do not differ, no share of it exists
+            low, high = np.quantile(resampled, ends) if resampled.size else (float("nan"), float("nan"))
             row |= {f"{column}_low": float(low), f"{column}_high": float(high)}
         rows.append(row)
     return pd.DataFrame(rows)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import small_states
 
 from barnlib.artefacts import seal, write_json
 from barnlib.data.build import load_items
@@ -14,6 +13,7 @@ from barnlib.metrics import PREDICTION_COLUMNS
 from barnlib.parameters import Study
 from barnlib.runs import run_name
 from barnlib.scoring import score
+from tests import small_states
 
 RIGHT = {"image": 0.6, "blank": 0.2, "shuffled": 0.2, "constrained": 0.7}
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"

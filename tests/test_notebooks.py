@@ -1,6 +1,7 @@
 """The notebooks: what they hold in git, what they refuse, and that they run as a user would run them."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -10,9 +11,19 @@ import nbformat
 import pytest
 from small_study import write_runs
 
+from barnlib.features import build_features
 from barnlib.parameters import ROOT, backbone_names, load_study
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+ANALYSES = (
+    "results",
+    "instances",
+    "confidence",
+    "representations",
+    "coordinates",
+    "descriptions",
+    "bottleneck",
+)
 PER_RUN = {"train", "evaluate"}
 LONGEST_CELL = 20
 PAPERMILL = Path(sys.executable).with_name("papermill")
@@ -29,16 +40,7 @@ def tagged(path: Path, tag: str) -> list:
 def test_the_story_is_complete():
     names = {path.stem for path in NOTEBOOKS}
     made = {"data", "encoder", "backbones", "tokens", "recorded", "train", "evaluate", "ledger"}
-    analysed = {
-        "results",
-        "instances",
-        "confidence",
-        "representations",
-        "coordinates",
-        "descriptions",
-        "bottleneck",
-    }
-    assert names == made | analysed | {"verdicts", "explorer"}
+    assert names == {*made, *ANALYSES, "verdicts", "explorer"}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -138,13 +140,14 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BARNLIB_RUNS", str(folder))
         write_runs(load_study("smoke"))
+        build_features(load_study("smoke"))
     return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["ledger", "results", "instances", "confidence", "representations", "verdicts", "explorer"],
+    ["ledger", *ANALYSES, "verdicts", "explorer"],
 )
 def test_it_runs_on_complete_runs(name, complete, tmp_path):
     done = execute(name, tmp_path / f"{name}.ipynb", complete, study="smoke")
@@ -156,6 +159,8 @@ def test_it_runs_on_complete_runs(name, complete, tmp_path):
     ]
     pages = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
     assert not re.search(r"<script|<img[^>]*onerror", pages), "an answer became markup"
+    if name in ("coordinates", "bottleneck"):
+        assert len(json.loads((complete / "smoke" / "evidence" / f"{name}.json").read_text())) >= 4
     if name == "results":
         assert "&lt;script&gt;" in pages
         glued = {output.get("metadata", {}).get("scrapbook", {}).get("name") for output in outputs}
@@ -164,7 +169,8 @@ def test_it_runs_on_complete_runs(name, complete, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["ledger", "results", "instances", "confidence", "representations", "explorer"]
+    "name",
+    ["ledger", *ANALYSES, "explorer"],
 )
 def test_missing_runs_are_named(name, tmp_path):
     done = execute(name, tmp_path / f"{name}.ipynb", tmp_path / "runs", study="smoke")
