@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from run_cells import run_cells
 from small_study import write_runs
 
 from barnlib import notebook, runs
 from barnlib.parameters import ROOT, Study, load_study
+from tests.run_cells import run_cells
 
 pytestmark = pytest.mark.slow
 PAGES = {"instances": ("C1", "C2"), "confidence": ("C3",)}

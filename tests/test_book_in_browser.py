@@ -12,11 +12,11 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from in_browser import AXE, LOCAL, PHONE, opened, requests, until
 from small_book import HOSTILE, LONG_TABLE, write_study
 
 from barnlib import book, parameters
 from barnlib.chart_parts import DARK, INK
+from tests.in_browser import AXE, LOCAL, PHONE, opened, requests, until
 
 pytestmark = pytest.mark.slow
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from in_browser import LOCAL, PHONE, opened, requests, until
 
 from barnlib import explorer
+from tests.in_browser import LOCAL, PHONE, opened, requests, until
 
 pytestmark = pytest.mark.slow
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"

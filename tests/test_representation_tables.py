@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from small_states import MOVES, records, write
 
 from barnlib import alignment, state_probes
 from barnlib import representation_findings as said
 from barnlib import representation_tables as steady
 from barnlib.states_table import require_same_items
+from tests.small_states import MOVES, records, write
 
 TITLES = {"b0": "Old", "b1": "New"}
 STEADY = {**MOVES, "noise": 0.02, "paraphrase": 0.1, "before": 0.1}
