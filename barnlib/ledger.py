@@ -275,11 +275,11 @@ def compare(entries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         or "violation"), reason. Violations come first.
 
     Raises:
-        ValueError: fewer than two ledgers, or two of the same name.
+        ValueError: no ledger, or two of the same name. (A single run agrees with itself in every field.)
     """
     names = [str(entry["run"]) for entry in entries]
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise ValueError(f"a comparison needs two runs or more, each of its own name; got {names}")
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"a comparison needs runs, each of its own name; got {names}")
     flat = [flatten(entry) for entry in entries]
     fields = list(dict.fromkeys(field for run in flat for field in run))
     rows = []

@@ -110,11 +110,15 @@ def test_a_field_that_one_run_lacks_is_a_violation():
         require_controlled(runs)
 
 
-def test_comparing_needs_two_runs_of_different_names():
-    with pytest.raises(ValueError, match=r"needs two runs or more.*llama1-seed0"):
-        compare(RUNS[:1])
+def test_comparing_needs_runs_of_different_names():
+    with pytest.raises(ValueError, match="each of its own name"):
+        compare([])
     with pytest.raises(ValueError, match="each of its own name"):
         compare([RUNS[0], RUNS[0]])
+
+
+def test_a_single_run_agrees_with_itself():
+    assert set(verdicts(RUNS[:1]).values()) == {SAME}
 
 
 def test_text_digest_is_sha256_over_lengths_and_texts():
