@@ -237,6 +237,7 @@ rule train:
         backbone=lambda wildcards: backbone(wildcards.backbone),
         code=code("finetune"),
         cells=cells("train"),
+    priority: 1 # before any evaluation: with the long jobs first, no core waits at the end
     resources:
         mem_mb=2500,
         gpu=1,
