@@ -41,6 +41,7 @@ from barnlib.chart_parts import (
 )
 from barnlib.parameters import Study, load_backbone
 
+MOST_ROWS = 50_000
 COUNTS = ("n", "items", "images", "seeds")  # columns that a tooltip shows where the table has them
 
 
@@ -96,8 +97,10 @@ def palette(study: Study) -> Palette:
 def use_theme() -> None:
     """Make Altair use this theme, and store each chart as a specification with a PNG beside it.
 
-    JupyterLab and the book draw the specification; GitHub, Colab and print show the PNG. Nothing is fetched.
+    JupyterLab and the book draw the specification; GitHub, Colab and print show the PNG. Nothing is fetched. Up to
+    `MOST_ROWS` rows go into a chart: a map holds the coastline beside every answer.
     """
+    alt.data_transformers.enable("default", max_rows=MOST_ROWS)
     alt.theme.register("barn", enable=True)(lambda: alt.theme.ThemeConfig(config=cast(Any, CONFIG)))
     alt.renderers.register("barn", cast(Any, _render))
     alt.renderers.enable("barn")

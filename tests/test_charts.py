@@ -178,3 +178,9 @@ def test_a_table_that_does_not_fit_is_refused():
 def test_a_note_is_one_line():
     note = charts.Note("nano", 12400, "questions", "95 % interval")
     assert note.text() == "n = 12,400 questions · 95 % interval · study nano"
+
+
+def test_a_chart_may_hold_more_rows_than_altair_allows_by_itself():
+    charts.use_theme()
+    many = alt.Chart(pd.DataFrame({"x": range(6_000)})).mark_point().encode(x="x:Q")
+    assert len(many.to_dict()["datasets"].popitem()[1]) == 6_000
