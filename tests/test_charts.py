@@ -7,6 +7,7 @@ import json
 
 import altair as alt
 import numpy as np
+import pandas as pd
 import pytest
 import vl_convert
 from small_book import NOTE, example_charts, example_table
