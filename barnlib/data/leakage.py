@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
+from tqdm import tqdm
 
 _COCO = re.compile(r"(?:COCO_(?:train|val|test)\d{4}_)?(\d{12})", re.IGNORECASE)
 NAMED = 5  # shared images in a message
@@ -26,7 +27,8 @@ def image_digests(folder: Path, images: Iterable[str]) -> dict[str, str]:
     Raises:
         ValueError: an image that is missing or cannot be decoded; names it.
     """
-    return {image: _content(folder / image) for image in sorted(set(images))}
+    names = sorted(set(images))
+    return {image: _content(folder / image) for image in tqdm(names, desc="images", mininterval=5)}
 
 
 def photograph(image: str) -> str:
