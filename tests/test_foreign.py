@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barnlib.data.foreign import Record, load, load_list, load_object
@@ -79,6 +79,7 @@ def test_a_path_that_leads_outside_is_refused(tmp_path, name):
             record(tmp_path, image=name).path("image", folder, under)
 
 
+@settings(deadline=None)
 @given(parts=st.lists(PART, min_size=1, max_size=5), absolute=st.booleans())
 def test_no_path_escapes(tmp_path_factory, parts, absolute):
     folder = tmp_path_factory.getbasetemp() / "inside"
@@ -120,6 +121,7 @@ def test_a_missing_file_and_another_kind_are_named(tmp_path):
         load_object(tmp_path / "l.json")
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(alphabet="abc"),

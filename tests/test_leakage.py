@@ -1,7 +1,7 @@
 """Images that splits share: the same file, another format, another release."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -79,6 +79,7 @@ def test_many_are_counted_and_few_are_named():
     assert len(str(caught.value)) < 700
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["train", "validation", "test"]), st.sets(st.integers(0, 30)), min_size=2)
 )

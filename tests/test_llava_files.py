@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barnlib.data.llava_files import read_captions, read_conversations
@@ -53,6 +53,7 @@ def test_an_id_used_twice_gives_items_of_their_own(tmp_path):
     assert len({item.id for item in read_conversations(path, tmp_path).items}) == 2
 
 
+@settings(deadline=None)
 @given(question=TEXT, answer=TEXT, before=st.booleans())
 def test_any_text_is_kept(tmp_path_factory, question, answer, before):
     folder = tmp_path_factory.getbasetemp()

@@ -1,7 +1,7 @@
 """Official VQA accuracy: values worked out by hand from the published algorithm, and its invariants."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barnlib.data.records import Item
@@ -87,6 +87,7 @@ def test_contractions_lead_to_words_that_lead_no_further():
     assert {word for word in one_missing.values() if word in CONTRACTIONS} == set()
 
 
+@settings(deadline=None)
 @given(answer=st.text(), references=ANSWERS, order=st.randoms(use_true_random=False))
 def test_order_does_not_matter_and_the_value_is_in_range(answer, references, order):
     value = vqa_accuracy(answer, references)
@@ -95,6 +96,7 @@ def test_order_does_not_matter_and_the_value_is_in_range(answer, references, ord
     assert 0 <= value <= 1 and vqa_accuracy(answer, shuffled) == pytest.approx(value)
 
 
+@settings(deadline=None)
 @given(references=ANSWERS, index=st.integers(0, 9))
 def test_only_the_number_who_agree_decides(references, index):
     """The closed form: n (min(3, n - 1)) + (10 - n) min(3, n), in thirtieths."""
@@ -104,6 +106,7 @@ def test_only_the_number_who_agree_decides(references, index):
     assert vqa_accuracy(answer, references) == pytest.approx((n * min(3, n - 1) + (10 - n) * min(3, n)) / 30)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_normalised(text):
     assert normalise(text) == " ".join(normalise(text).split())
