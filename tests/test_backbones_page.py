@@ -1,4 +1,4 @@
-"""The page on the backbones, whose checkpoints may come from elsewhere: no card, other fields in their configuration."""
+"""The page on the backbones, whose checkpoints may come from elsewhere: no card, other fields in a configuration."""
 
 from pathlib import Path
 
