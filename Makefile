@@ -1,7 +1,7 @@
 # make study [STUDY=nano]   the whole study and its book        make test    lint, types, every test
 # make smoke                the same in minutes, for CI          make lint    ruff and mypy only
-# make checkpoints          remake the shipped encoder and backbones (hours)
-# make clean                delete everything produced, not the environment
+# make checkpoints          make the encoders and backbones that are missing or have another recipe (hours)
+# make clean                delete runs/ and caches, not the environment
 
 STUDY ?= nano
 PYTHON ?= python3
@@ -10,6 +10,9 @@ RUNS := $(or $(BARNLIB_RUNS),runs)
 GPUS := $(shell nvidia-smi -L 2>/dev/null | grep -c ^GPU)
 # PyPI's torch for Linux carries gigabytes of CUDA; without a GPU the CPU build is taken from PyTorch's own index.
 TORCH_INDEX ?= $(if $(filter 0,$(GPUS)),--extra-index-url https://download.pytorch.org/whl/cpu)
+
+# Encoders and backbones that are made here are those with a recipe; controls and published checkpoints have none.
+made = $(basename $(notdir $(shell grep -ls '^  recipe:' params/$(1)/*.yaml)))
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -39,8 +42,8 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 checkpoints: $(INSTALLED)
-	$(foreach encoder,$(basename $(notdir $(wildcard params/encoders/*.yaml))),$(BIN)/python -m barnlib.encoder $(encoder) &&) true
-	$(foreach backbone,$(basename $(notdir $(wildcard params/backbones/*.yaml))),$(BIN)/python -m barnlib.pretrain $(backbone) &&) true
+	$(foreach encoder,$(call made,encoders),$(BIN)/python -m barnlib.encoder $(encoder) &&) true
+	$(foreach backbone,$(call made,backbones),$(BIN)/python -m barnlib.pretrain $(backbone) &&) true
 
 clean:
 	rm -rf runs .snakemake book/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis

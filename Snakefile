@@ -183,7 +183,8 @@ rule backbones:
         f"{LOGS}/backbones.ipynb",
     params:
         backbones=[backbone(name) for name in study.backbones],
-        code=code("prompts"),
+        names=names(),
+        code=code(*imported("backbones")),
         page=page("backbones"),
     resources:
         mem_mb=1500,

@@ -1,7 +1,8 @@
 """How fast this project finetunes at a given shape, beside plain transformers on the same samples.
 
 In:  configurations of a language model and of a CLIP encoder (config.json alone: weights are drawn at random).
-Out: one line of JSON for each way: samples and tokens a second, MFU with the FLOP count it rests on, peak memory.
+Out: one line of JSON for the way that was asked for: samples and tokens a second, MFU with the FLOP count it rests on,
+     peak memory.
 
 ``packed`` is the way of finetune.py: cached features, all questions on an image in one sequence, logits where something
 is supervised. ``plain`` is the `Trainer` of transformers on `LlavaForConditionalGeneration`: one sequence for each
@@ -11,7 +12,7 @@ FLOPs of one sample are counted once for both, as the plain way must spend them 
 2020, arXiv 2001.08361, table 1): 4 for each frozen weight and token (forward, and gradients of activations), 6 for each
 trained one, and 12 x layers x width x length^2 for attention. Recomputation, padding and the encoder are not counted.
 
-``python -m barnlib.benchmark CONFIG_FOLDER --images 64 --questions 8 --peak-tflops 989``
+``python -m barnlib.benchmark CONFIG_FOLDER --way packed --images 64 --questions 8 --peak-tflops PEAK``
 """
 
 import argparse
@@ -38,7 +39,7 @@ from barnlib.ledger import Meter
 from barnlib.likelihood import packed_loss
 from barnlib.model import Model, add_lora, compose, llava, parameter_groups, set_trainable
 from barnlib.packing import IGNORED, pack
-from barnlib.parameters import ROOT
+from barnlib.parameters import ROOT, runs_root
 from barnlib.prompts import Prompter
 from barnlib.real_tokenizers import load_tokenizer
 
@@ -293,7 +294,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
     parser.add_argument("--gradient-checkpointing", action="store_true")
     parser.add_argument("--peak-tflops", type=float, help="of the device at this precision, for MFU")
-    parser.add_argument("--folder", type=Path, default=Path("runs/benchmark"), help="where Trainer may write")
+    parser.add_argument(
+        "--folder", type=Path, default=runs_root() / "benchmark", help="where Trainer may write"
+    )
     given = parser.parse_args(arguments)
     vision = CLIPVisionConfig(
         hidden_size=1024,

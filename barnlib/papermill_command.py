@@ -12,16 +12,35 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from papermill.cli import papermill
 
-from barnlib.parameters import runs_root
+from barnlib.parameters import ROOT, runs_root
 
 
 def main() -> None:
     """Entry point of the ``papermill`` command."""
     arguments = sys.argv[1:]
+    if problem := missing_notebook(arguments):
+        sys.exit(f"papermill: {problem}")
     papermill.main(arguments + output_path(arguments, terminal=sys.stdout.isatty()), prog_name="papermill")
+
+
+def missing_notebook(arguments: Sequence[str]) -> str:
+    """What to say of a notebook that is named and is not there, in place of papermill's traceback; else nothing.
+
+    Args:
+        arguments: papermill's arguments, without the program's name.
+    """
+    if not any(argument.endswith(".ipynb") for argument in arguments):
+        return ""
+    name = str(_given(arguments)["notebook_path"] or "")
+    if not name.endswith(".ipynb") or "://" in name or Path(name).is_file():  # papermill also reads addresses
+        return ""
+    own = ROOT / "notebooks" / Path(name).name
+    hint = f"; this project's own is {own}" if own.is_file() else ""
+    return f"no notebook '{name}' in {Path.cwd()}{hint}"
 
 
 def output_path(arguments: Sequence[str], *, terminal: bool) -> list[str]:
@@ -33,7 +52,7 @@ def output_path(arguments: Sequence[str], *, terminal: bool) -> list[str]:
     """
     if not any(argument.endswith(".ipynb") for argument in arguments):
         return []
-    given = papermill.make_context("papermill", list(arguments), resilient_parsing=True).params
+    given = _given(arguments)
     notebook = Path(given["notebook_path"] or "")
     if given["output_path"] or given["help_notebook"] or not notebook.is_file():
         return []
@@ -45,3 +64,8 @@ def output_path(arguments: Sequence[str], *, terminal: bool) -> list[str]:
     folder = runs_root() / "notebooks"
     folder.mkdir(parents=True, exist_ok=True)
     return [str(folder / f"{'-'.join([notebook.stem, *values])}.ipynb")]
+
+
+def _given(arguments: Sequence[str]) -> dict[str, Any]:
+    """What papermill's command line makes of its arguments, by the names of its own parameters."""
+    return papermill.make_context("papermill", list(arguments), resilient_parsing=True).params

@@ -71,7 +71,7 @@ def number_lengths(made: Mapping[str, Prompter], seed: int, numbers: int = 200) 
 
     Args:
         seed: draws the numbers, the same for every backbone.
-        numbers: how many of each length, at most as many as there are.
+        numbers: how many of each length; of a few digits some are drawn more than once.
 
     Returns:
         One row for each number of digits (the index), one column for each backbone.

@@ -18,6 +18,8 @@ STORY = (
     "encoder",
     "backbones",
     "results",
+    "representations",
+    "bottleneck",
     "recorded",
     "ledger",
     "verdicts",

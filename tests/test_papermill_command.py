@@ -10,7 +10,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from barnlib.papermill_command import output_path
+from barnlib.papermill_command import missing_notebook, output_path
+from barnlib.parameters import ROOT
 
 COMMAND = Path(sys.executable).with_name("papermill")
 
@@ -45,6 +46,16 @@ def test_nothing_is_added_where_papermill_needs_nothing(notebook):
         [],
     ):
         assert output_path(given, terminal=True) == [], given
+
+
+def test_a_notebook_that_is_not_there_is_named_with_the_place_of_ours(notebook, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = missing_notebook(["notebooks/train.ipynb", "-p", "backbone", "llama3"])
+    assert said.startswith(f"no notebook 'notebooks/train.ipynb' in {tmp_path}")
+    assert said.endswith(f"own is {ROOT / 'notebooks' / 'train.ipynb'}")
+    assert missing_notebook(["else.ipynb", "out.ipynb"]) == f"no notebook 'else.ipynb' in {tmp_path}"
+    for given in ([str(notebook)], ["https://host/train.ipynb"], ["-", "out.ipynb"], ["--help"], []):
+        assert missing_notebook(given) == "", given
 
 
 @pytest.mark.slow
