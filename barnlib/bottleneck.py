@@ -178,7 +178,8 @@ def gain_difference(
     """How much more a change of backbone gains on one task than on another.
 
     The tasks have pictures of their own, which are resampled apart; the seeds are the same, and are resampled together.
-    The interval is made as in intervals.py: from standard errors, with Student's quantiles.
+    The interval is made as in intervals.py, from standard errors with Student's quantiles, but for one thing: chance
+    that belongs to one run on one picture is counted with pictures and with seeds, so it errs on the wide side.
 
     Args:
         tasks: (a, b); the estimate is the gain on b less the gain on a.

@@ -65,11 +65,15 @@ def headline(accuracy: pd.DataFrame, titles: Mapping[str, str]) -> str:
     Args:
         accuracy: ``accuracy_table`` by backbone and task.
     """
-    best = accuracy.loc[accuracy.groupby("task")["estimate"].idxmax(), "backbone"].value_counts()
+    top = accuracy.groupby("task")["estimate"].transform("max")
+    best = accuracy.loc[accuracy["estimate"] == top, "backbone"].value_counts()  # of equals, each one counts
     tasks = accuracy["task"].nunique()
+    everywhere = [titles[name] for name, count in best.items() if count == tasks]
+    if len(everywhere) > 1:
+        return f"{' and '.join(everywhere)} share the highest score on all {tasks} tasks"
+    if everywhere:
+        return f"{everywhere[0]} has the highest score on all {tasks} tasks"
     leaders = [f"{titles[name]} on {count}" for name, count in best.items()]
-    if len(leaders) == 1:
-        return f"{titles[best.index[0]]} has the highest score on all {tasks} tasks"
     return f"The highest score differs with the task: {', '.join(leaders)} of {tasks}"
 
 
@@ -173,6 +177,15 @@ def exchange_line(exchanged: pd.DataFrame, titles: Mapping[str, str]) -> str:
     if floor.empty:
         return f"{line}; with a single seed, what chance alone exchanges is not known."
     return f"{line}; two seeds of one backbone exchange {floor.mean():.0%} of them."
+
+
+def interval_over(clusters: str, seeds: int) -> str:
+    """What an interval speaks of, for a chart's note: a single seed varies nothing.
+
+    Args:
+        clusters: what is resampled beside the seeds: "pictures", "cards".
+    """
+    return f"95 % interval over {clusters}" + (f" and {seeds} seeds" if seeds > 1 else "; one seed")
 
 
 def bullets(lines: Sequence[str]) -> str:

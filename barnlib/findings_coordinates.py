@@ -72,7 +72,7 @@ def loss_title(losses: pd.DataFrame, titles: Mapping[str, str]) -> str:
 
 
 def head_title(median_km: pd.DataFrame, said_km: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """What a head reads from the states beside what the model says, for the backbone with the largest gap.
+    """What a head reads from the states beside what the model says, for every backbone.
 
     Args:
         median_km, said_km: ``coordinates.coordinate_errors`` of the head's places and of the answers, by backbone.

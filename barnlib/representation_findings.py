@@ -94,9 +94,11 @@ def alignment_title(table: pd.DataFrame) -> str:
 
 
 def neighbour_title(table: pd.DataFrame) -> str:
-    """How many pairs of backbones share more neighbours than exchanged items would."""
+    """How often, over pairs of backbones and tasks, more neighbours are shared than exchanged items would."""
     above = (table["estimate"] > table["chance_high"]).sum()
-    return f"{above} of {len(table)} pairs share more neighbours than chance"
+    return (
+        f"In {above} of {len(table)} comparisons, a pair on a task, more neighbours are shared than by chance"
+    )
 
 
 def against_chance(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:

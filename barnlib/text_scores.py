@@ -172,7 +172,10 @@ def text_scores(
 def _bleu_interval(
     group: pd.DataFrame, counts: NDArray[np.int64], rng: np.random.Generator, resamples: int, level: float
 ) -> Interval:
-    """BLEU of a group with the interval of intervals.ratio_interval, for a quantity that is no ratio of two sums."""
+    """BLEU of a group with an interval as in intervals.py, for a quantity that is no ratio of two sums.
+
+    Chance that belongs to one run on one picture is counted twice, so it errs on the wide side.
+    """
     estimate = bleu(counts.sum(0))
     variances, degrees = [], []
     for column in ("image", "run"):

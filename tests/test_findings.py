@@ -90,6 +90,15 @@ def test_headline_counts_the_leads():
     assert (
         findings.headline(table[table["task"] != "y"], TITLES) == "Beta has the highest score on all 2 tasks"
     )
+    tied = findings.headline(table.assign(estimate=0.0), TITLES)
+    assert tied == "Alpha and Beta share the highest score on all 3 tasks"
+    once = table[table["task"] != "y"].assign(estimate=[0.6, 0.6, 0.1, 0.3])
+    assert findings.headline(once, TITLES) == "Beta has the highest score on all 2 tasks"
+
+
+def test_a_single_seed_is_not_said_to_vary():
+    assert findings.interval_over("cards", 3) == "95 % interval over cards and 3 seeds"
+    assert findings.interval_over("cards", 1) == "95 % interval over cards; one seed"
 
 
 def test_beside_takes_the_best_floor():
