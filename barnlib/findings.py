@@ -122,19 +122,31 @@ def named_pairs(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
 
 
 def apart(table: pd.DataFrame, what: str) -> str:
-    """The finding of a chart of differences: how many of them have an interval that leaves zero out."""
-    sure = ((table["low"] > 0) | (table["high"] < 0)).sum()
-    return f"{sure} of {len(table)} {what} are apart from zero"
+    """The finding of a chart of differences: how many of those with an interval have one that leaves zero out.
+
+    Nothing is corrected for their number; a page that shows such a chart says so.
+    """
+    known = table.dropna(subset=["low", "high"])
+    sure = int(((known["low"] > 0) | (known["high"] < 0)).sum())
+    return f"{sure} of {len(known)} {what} {'is' if sure == 1 else 'are'} apart from zero"
 
 
-def spread(table: pd.DataFrame, group: str, titles: Mapping[str, str]) -> str:
-    """The finding of a chart of estimates: the highest and the lowest, each with its group and backbone."""
+def spread(table: pd.DataFrame, group: str, titles: Mapping[str, str], format: str = ".0%") -> str:
+    """The finding of a chart of estimates: the highest and the lowest, each with its group and backbone.
+
+    Args:
+        table: `backbone`, `estimate` and the column `group`; one row or more, each with an index of its own.
+        format: how an estimate is written.
+    """
+    texts = {f"{value:{format}}" for value in table["estimate"]}
+    if len(texts) == 1 and len(table) > 1:
+        return f"All estimates are {texts.pop()}"
     lowest, highest = (table.loc[end] for end in (table["estimate"].idxmin(), table["estimate"].idxmax()))
     told = [
-        f"{row['estimate']:.0%} ({titles[row['backbone']]}, {str(row[group]).replace('_', ' ')})"
+        f"{row['estimate']:{format}} ({titles[row['backbone']]}, {str(row[group]).replace('_', ' ')})"
         for row in (lowest, highest)
     ]
-    return f"From {told[0]} to {told[1]}"
+    return f"From {told[0]} to {told[1]}" if len(table) > 1 else told[0]
 
 
 def exchange_title(exchanged: pd.DataFrame) -> str:

@@ -72,8 +72,27 @@ def last_layer_title(table: pd.DataFrame, group: str, titles: Mapping[str, str])
     last = table[table["depth"] == 1.0].dropna(subset=["estimate"])
     if last.empty:
         return NOTHING
-    text = spread(last, group, titles)
-    return f"In the last layer {text[0].lower()}{text[1:]}"
+    return f"In the last layer: {_lower(spread(last, group, titles))}"
+
+
+def probe_title(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """The highest and the lowest score of the last layers, accuracies and R² apart, for they share no scale.
+
+    Args:
+        table: `state_probes.probe_table`.
+    """
+    last = table[table["depth"] == 1.0].dropna(subset=["estimate"])
+    told = [
+        f"{measure} {_lower(spread(rows, 'target', titles, '.2f'))}"
+        for measure, rows in last.groupby("measure", sort=False)
+    ]
+    return f"In the last layer: {'; '.join(told)}" if told else NOTHING
+
+
+def _lower(text: str) -> str:
+    """A title as part of another one; a backbone's name stays as it is."""
+    first = text.split(" ", 1)[0]
+    return text[0].lower() + text[1:] if first in ("From", "All") else text
 
 
 def alignment_title(table: pd.DataFrame) -> str:

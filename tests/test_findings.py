@@ -96,6 +96,20 @@ def test_headline_counts_the_leads():
     assert findings.headline(once, TITLES) == "Beta has the highest score on all 2 tasks"
 
 
+def test_titles_of_charts_count_what_is_known():
+    table = pd.DataFrame({"low": [0.1, -0.1, np.nan], "high": [0.2, 0.1, np.nan]})
+    assert findings.apart(table, "gains") == "1 of 2 gains is apart from zero"
+    assert findings.apart(table.iloc[1:], "gains") == "0 of 1 gains are apart from zero"
+
+
+def test_the_spread_of_estimates():
+    table = pd.DataFrame({"backbone": ["a", "b"], "estimate": [0.1, 0.4], "kind": "a_kind"})
+    assert findings.spread(table, "kind", TITLES) == "From 10% (Alpha, a kind) to 40% (Beta, a kind)"
+    assert findings.spread(table, "kind", TITLES, ".2f").endswith("0.40 (Beta, a kind)")
+    assert findings.spread(table.assign(estimate=0.0), "kind", TITLES) == "All estimates are 0%"
+    assert findings.spread(table.iloc[:1], "kind", TITLES) == "10% (Alpha, a kind)"
+
+
 def test_a_single_seed_is_not_said_to_vary():
     assert findings.interval_over("cards", 3) == "95 % interval over cards and 3 seeds"
     assert findings.interval_over("cards", 1) == "95 % interval over cards; one seed"
