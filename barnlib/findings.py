@@ -118,7 +118,7 @@ def named_pairs(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
         f"seeds of {titles[a]}" if a == b else f"{titles[a]} → {titles[b]}"
         for a, b in zip(table["a"], table["b"], strict=True)
     ]
-    return table.assign(pair=pairs)
+    return table.assign(pair=pd.Series(pairs, table.index, dtype=str))  # text, also where there is none
 
 
 def apart(table: pd.DataFrame, what: str) -> str:
@@ -180,6 +180,8 @@ def exchange_line(exchanged: pd.DataFrame, titles: Mapping[str, str]) -> str:
         exchanged: ``instances.exchange_over_runs`` over all items together.
     """
     pairs = exchanged[exchanged["kind"] == "backbones"]
+    if pairs.empty:
+        return "**Different questions**: the study has one backbone, which exchanges nothing with another."
     row = pairs[pairs["a"] == pairs["a"].iloc[0]].iloc[-1]
     line = (
         f"**Different questions**: from {titles[row['a']]} to {titles[row['b']]}, {row['gained']:.0%} of the test "
@@ -211,6 +213,8 @@ def interval(row: Any) -> str:
 
 
 def _largest(differences: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    if differences.empty:
+        return "There is no second backbone to compare."
     apart = differences[(differences["low"] > 0) | (differences["high"] < 0)]
     if apart.empty:
         return "No difference between two backbones is apart from zero."

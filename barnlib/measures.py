@@ -99,7 +99,8 @@ def worded(condition: Condition) -> str:
     unit = {"points": " points", "share": " %"}.get(kind, "")
     value = condition.threshold * (100 if unit else 1)
     one = condition.of in SINGLE and len(condition.tasks) < 2
-    which = "the" if one else "every" if condition.which == "every" else "at least one"
+    each = condition.of == "older" and condition.which == "every"  # "the share …, of each older backbone"
+    which = "the" if one or each else "every" if condition.which == "every" else "at least one"
     of = (
         OF_TOGETHER.get(condition.of, OF[condition.of]) if condition.measure in TOGETHER else OF[condition.of]
     )

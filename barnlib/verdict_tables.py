@@ -98,7 +98,7 @@ def evidence_table(study: Study, evidence: pd.DataFrame) -> pd.DataFrame:
     """
     titles = {name: load_backbone(name, study.scale).title for name in study.backbones}
     of = [
-        titles[row.a] if pd.isna(row.b) else f"{titles[row.a]} {joint(row.measure)} {titles[row.b]}"
+        f" {joint(row.measure)} ".join(titles.get(name, name) for name in (row.a, row.b) if not pd.isna(name))
         for row in evidence.itertuples()
     ]
     named = evidence.assign(

@@ -96,6 +96,19 @@ def test_headline_counts_the_leads():
     assert findings.headline(once, TITLES) == "Beta has the highest score on all 2 tasks"
 
 
+def test_one_backbone_is_told_so(table):
+    alone = table[table["backbone"] == "a"]
+    images = alone[alone["condition"] == "image"]
+    how = {"rng": np.random.default_rng(0), "resamples": 20}
+    scores = accuracy_table(images, **how)
+    (line,) = findings.task_lines(scores, scores, paired_differences(images, **how), TITLES)
+    assert line.endswith("There is no second backbone to compare.")
+    exchanged = pd.DataFrame({"kind": ["seeds"], "a": ["a"], "b": ["a"], "gained": 0.1, "lost": 0.1})
+    assert "one backbone" in findings.exchange_line(exchanged, TITLES)
+    nothing = findings.named_pairs(exchanged.iloc[:0], TITLES)
+    assert (nothing["a"] + nothing["pair"]).empty, "text can be added to text where there is no pair"
+
+
 def test_titles_of_charts_count_what_is_known():
     table = pd.DataFrame({"low": [0.1, -0.1, np.nan], "high": [0.2, 0.1, np.nan]})
     assert findings.apart(table, "gains") == "1 of 2 gains is apart from zero"

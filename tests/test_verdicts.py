@@ -284,7 +284,7 @@ def test_a_condition_on_one_estimate_says_so():
         "the share of coordinates within tolerance, of the newest"
     )
     assert measures.worded(STUDY.verdicts.C5[1]).startswith(
-        "every share of coordinates within tolerance, of each older"
+        "the share of coordinates within tolerance, of each older"
     )
     assert measures.worded(STUDY.verdicts.C6[1]).startswith("the gain in descriptions less")
 
@@ -302,6 +302,8 @@ def test_evidence_is_shown_in_words():
     assert table["task"].tolist() == ["VQA-Scene", "VQA-Scene", "all", "Seismic coordinate prediction"]
     assert table["measure"].iloc[0] == "difference in score"
     assert verdict_tables.evidence_table(STUDY, evidence([])).empty
+    gone = verdict_tables.evidence_table(STUDY, evidence([row("gain_difference", 0.1, b="of another day")]))
+    assert gone["of"].tolist() == [f"{old} → of another day"], "a backbone that the study has no more"
 
 
 def test_numbers_are_written_as_their_measure_asks():
