@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
-from scipy import stats
 
 from barnlib.artefacts import read_json, verify
 from barnlib.data.build import data_folder
 from barnlib.data.records import Picture, read_pictures
 from barnlib.evidence import Evidence
 from barnlib.evidence_rows import evidence_rows
+from barnlib.intervals import resampled_variance
 from barnlib.location_head import read_places
 from barnlib.metrics import ESTIMATE_COLUMNS, paired_differences
 from barnlib.parameters import (
@@ -33,6 +33,7 @@ from barnlib.parameters import (
     study_names,
 )
 from barnlib.probes import ATTRIBUTES, probe
+from barnlib.replicates import centred
 from barnlib.runs import read_predictions
 
 Array = NDArray[np.float32]
@@ -178,7 +179,8 @@ def gain_difference(
     """How much more a change of backbone gains on one task than on another.
 
     The tasks have pictures of their own, which are resampled apart; the seeds are the same, and are resampled together.
-    The interval is made as in intervals.py: from standard errors, with Student's quantiles.
+    The interval is made as in intervals.py, from standard errors with Student's quantiles, but for one thing: chance
+    that belongs to one run on one picture is counted with pictures and with seeds, so it errs on the wide side.
 
     Args:
         tasks: (a, b); the estimate is the gain on b less the gain on a.
@@ -206,23 +208,17 @@ def gain_difference(
         for task, table in wide.items()
     }
     estimate = _apart(cells, tasks)
-    by_image = sum(_image_variance(cells[task][0], cells[task][1], rng, resamples) for task in tasks)
+    by_image = sum(
+        resampled_variance(sums.sum(0), counts.sum(0), rng, resamples) for sums, counts in cells.values()
+    )
     by_seed = _seed_variance(cells, tasks, rng, resamples) if len(seeds) > 1 else 0.0
     pictures = min(table["sum"].shape[1] for table in wide.values())
-    half = (
-        stats.t.ppf(0.5 + level / 2, pictures - 1) * np.sqrt(by_image + by_seed) if pictures > 1 else np.nan
-    )
-    if len(seeds) > 1:
-        half = max(half, stats.t.ppf(0.5 + level / 2, len(seeds) - 1) * np.sqrt(by_seed))
-    low, high = (float(np.clip(estimate + side * half, -2, 2)) for side in (-1, 1))
+    interval = centred(estimate, by_image, by_seed, by_seed, pictures, len(seeds), level, (-2.0, 2.0))
     both = predictions[predictions["task"].isin(tasks) & predictions["seed"].isin(seeds)]
     row = {
         "a": oldest,
         "b": newest,
-        "estimate": estimate,
-        "se": float(np.sqrt(by_image + by_seed)),
-        "low": low,
-        "high": high,
+        **vars(interval),
         "items": both["item"].nunique(),
         "images": both["image"].nunique(),
         "seeds": len(seeds),
@@ -297,16 +293,6 @@ def _of_kind(pictures: Sequence[Picture], kind: str) -> list[Picture]:
 def _apart(cells: dict[str, list[NDArray[np.float64]]], tasks: tuple[str, str]) -> float:
     first, second = (float(cells[task][0].sum() / cells[task][1].sum()) for task in tasks)
     return second - first
-
-
-def _image_variance(
-    sums: NDArray[np.float64], counts: NDArray[np.float64], rng: np.random.Generator, resamples: int
-) -> float:
-    pictures = sums.shape[1]
-    if pictures < 2:
-        return float("nan")
-    drawn = rng.integers(pictures, size=(resamples, pictures - 1))  # one fewer, for an unbiased variance
-    return float(np.var(sums.sum(0)[drawn].sum(1) / counts.sum(0)[drawn].sum(1), ddof=1))
 
 
 def _seed_variance(

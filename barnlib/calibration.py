@@ -337,8 +337,8 @@ def null_bands(
     """The `ece` that perfectly calibrated answers of the same confidences and number would show.
 
     Outcomes are drawn with each answer's own confidence as its chance of being right, so the truth is an error of zero
-    and all that is seen is noise. Answers on one image are drawn apart from each other; where they go together, the
-    band is a little too narrow.
+    and all that is seen is noise. Answers on one image, and of several seeds to one item, are drawn apart from each
+    other; where they go together, the band is a little too narrow.
 
     Returns:
         The columns `by`, `backbone`, `observed`, `expected`, `null_low`, `null_high` (of the mean over runs, between

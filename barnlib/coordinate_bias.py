@@ -54,8 +54,8 @@ def pull(
     """How answers follow the truth, by axis: slope of answer on truth, and mean error.
 
     A slope of 1 follows the truth, 0 answers the same wherever the earthquake is: what lies between has been drawn to
-    the middle. It is the least-squares slope about the mean truth of the group. A mean error of longitude above 0 lies
-    to the east on the map.
+    the middle. It is the least-squares slope, about the means of truths and answers in the group; resamples keep these
+    means, a matter of second order. A mean error of longitude above 0 lies to the east on the map.
 
     Returns:
         The columns `by`, then `axis`, `measure` ("slope" or "mean error, degrees") and `ESTIMATE_COLUMNS`, over the
@@ -66,14 +66,20 @@ def pull(
     tables = []
     for axis in AXES:
         true, given = rows[f"true_{axis}"], rows[axis]
-        middle = (rows.groupby(list(by), sort=False)[f"true_{axis}"] if by else true).transform("mean")
-        ratios = {
-            "slope": ((true - middle) * given, (true - middle) ** 2),
+        away, answered_away = (_centred(rows, by, column) for column in (f"true_{axis}", axis))
+        ratios = {  # answers less their mean: else a resample whose truths are off centre would move the slope
+            "slope": (away * answered_away, away**2),
             "mean error, degrees": (given - true, np.ones(len(rows))),
         }
         table = ratio_table(rows, by, ratios, rng=rng, resamples=resamples, level=level)
         tables.append(table.assign(axis=axis))
     return pd.concat(tables, ignore_index=True)[[*by, "axis", "measure", *ESTIMATE_COLUMNS]]
+
+
+def _centred(rows: pd.DataFrame, by: Sequence[str], column: str) -> pd.Series:
+    """A column less its mean in each group."""
+    means = rows.groupby(list(by), sort=False)[column].transform("mean") if by else rows[column].mean()
+    return rows[column] - means
 
 
 def favourites(places: pd.DataFrame, *, cell_deg: float = 6.0) -> pd.DataFrame:

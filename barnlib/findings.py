@@ -65,11 +65,15 @@ def headline(accuracy: pd.DataFrame, titles: Mapping[str, str]) -> str:
     Args:
         accuracy: ``accuracy_table`` by backbone and task.
     """
-    best = accuracy.loc[accuracy.groupby("task")["estimate"].idxmax(), "backbone"].value_counts()
+    top = accuracy.groupby("task")["estimate"].transform("max")
+    best = accuracy.loc[accuracy["estimate"] == top, "backbone"].value_counts()  # of equals, each one counts
     tasks = accuracy["task"].nunique()
+    everywhere = [titles[name] for name, count in best.items() if count == tasks]
+    if len(everywhere) > 1:
+        return f"{' and '.join(everywhere)} share the highest score on all {tasks} tasks"
+    if everywhere:
+        return f"{everywhere[0]} has the highest score on all {tasks} tasks"
     leaders = [f"{titles[name]} on {count}" for name, count in best.items()]
-    if len(leaders) == 1:
-        return f"{titles[best.index[0]]} has the highest score on all {tasks} tasks"
     return f"The highest score differs with the task: {', '.join(leaders)} of {tasks}"
 
 
@@ -114,23 +118,35 @@ def named_pairs(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
         f"seeds of {titles[a]}" if a == b else f"{titles[a]} → {titles[b]}"
         for a, b in zip(table["a"], table["b"], strict=True)
     ]
-    return table.assign(pair=pairs)
+    return table.assign(pair=pd.Series(pairs, table.index, dtype=str))  # text, also where there is none
 
 
 def apart(table: pd.DataFrame, what: str) -> str:
-    """The finding of a chart of differences: how many of them have an interval that leaves zero out."""
-    sure = ((table["low"] > 0) | (table["high"] < 0)).sum()
-    return f"{sure} of {len(table)} {what} are apart from zero"
+    """The finding of a chart of differences: how many of those with an interval have one that leaves zero out.
+
+    Nothing is corrected for their number; a page that shows such a chart says so.
+    """
+    known = table.dropna(subset=["low", "high"])
+    sure = int(((known["low"] > 0) | (known["high"] < 0)).sum())
+    return f"{sure} of {len(known)} {what} {'is' if sure == 1 else 'are'} apart from zero"
 
 
-def spread(table: pd.DataFrame, group: str, titles: Mapping[str, str]) -> str:
-    """The finding of a chart of estimates: the highest and the lowest, each with its group and backbone."""
+def spread(table: pd.DataFrame, group: str, titles: Mapping[str, str], format: str = ".0%") -> str:
+    """The finding of a chart of estimates: the highest and the lowest, each with its group and backbone.
+
+    Args:
+        table: `backbone`, `estimate` and the column `group`; one row or more, each with an index of its own.
+        format: how an estimate is written.
+    """
+    texts = {f"{value:{format}}" for value in table["estimate"]}
+    if len(texts) == 1 and len(table) > 1:
+        return f"All estimates are {texts.pop()}"
     lowest, highest = (table.loc[end] for end in (table["estimate"].idxmin(), table["estimate"].idxmax()))
     told = [
-        f"{row['estimate']:.0%} ({titles[row['backbone']]}, {str(row[group]).replace('_', ' ')})"
+        f"{row['estimate']:{format}} ({titles[row['backbone']]}, {str(row[group]).replace('_', ' ')})"
         for row in (lowest, highest)
     ]
-    return f"From {told[0]} to {told[1]}"
+    return f"From {told[0]} to {told[1]}" if len(table) > 1 else told[0]
 
 
 def exchange_title(exchanged: pd.DataFrame) -> str:
@@ -164,6 +180,8 @@ def exchange_line(exchanged: pd.DataFrame, titles: Mapping[str, str]) -> str:
         exchanged: ``instances.exchange_over_runs`` over all items together.
     """
     pairs = exchanged[exchanged["kind"] == "backbones"]
+    if pairs.empty:
+        return "**Different questions**: the study has one backbone, which exchanges nothing with another."
     row = pairs[pairs["a"] == pairs["a"].iloc[0]].iloc[-1]
     line = (
         f"**Different questions**: from {titles[row['a']]} to {titles[row['b']]}, {row['gained']:.0%} of the test "
@@ -173,6 +191,15 @@ def exchange_line(exchanged: pd.DataFrame, titles: Mapping[str, str]) -> str:
     if floor.empty:
         return f"{line}; with a single seed, what chance alone exchanges is not known."
     return f"{line}; two seeds of one backbone exchange {floor.mean():.0%} of them."
+
+
+def interval_over(clusters: str, seeds: int) -> str:
+    """What an interval speaks of, for a chart's note: a single seed varies nothing.
+
+    Args:
+        clusters: what is resampled beside the seeds: "pictures", "cards".
+    """
+    return f"95 % interval over {clusters}" + (f" and {seeds} seeds" if seeds > 1 else "; one seed")
 
 
 def bullets(lines: Sequence[str]) -> str:
@@ -186,6 +213,8 @@ def interval(row: Any) -> str:
 
 
 def _largest(differences: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    if differences.empty:
+        return "There is no second backbone to compare."
     apart = differences[(differences["low"] > 0) | (differences["high"] < 0)]
     if apart.empty:
         return "No difference between two backbones is apart from zero."

@@ -48,13 +48,19 @@ def gains_title(gains: pd.DataFrame, titles: Mapping[str, str]) -> str:
 
 
 def variance_title(tables: Mapping[str, pd.DataFrame]) -> str:
-    """What makes runs differ: the largest share of the variance between runs, by task."""
+    """What makes runs differ: the largest share of the variance between runs with its interval, by task.
+
+    Args:
+        tables: ``variance.variance_table`` by task.
+    """
     told = []
     for task, table in tables.items():
         runs = table.dropna(subset=["share_of_runs"])
         if len(runs):
             most = runs.loc[runs["share_of_runs"].idxmax()]
-            told.append(f"{TASK_TITLES[task]} by {most['term']} ({most['share_of_runs']:.0%})")
+            share, low, high = (most[f"share_of_runs{end}"] for end in ("", "_low", "_high"))
+            ends = "" if pd.isna(low) else f", {low:.0%} to {high:.0%}"
+            told.append(f"{TASK_TITLES[task]} by {most['term']} ({share:.0%}{ends})")
     return (
         f"Runs differ most: {', '.join(told)}"
         if told

@@ -25,10 +25,9 @@ def form_title(failures: pd.DataFrame, titles: Mapping[str, str]) -> str:
     most = lost.loc[lost["estimate"].idxmax()]
     wrong = failures[failures["outcome"].isin([OUTCOMES[1], OUTCOMES[3]])]
     unknown = wrong.groupby("backbone")["estimate"].sum()
-    return (
-        f"Form alone costs {most['estimate']:.0%} of answers at most ({titles[most['backbone']]}); "
-        f"a wrong place {unknown.min():.0%} to {unknown.max():.0%}"
-    )
+    form = f"{most['estimate']:.0%} of answers at most ({titles[most['backbone']]})"
+    place = list(dict.fromkeys(f"{share:.0%}" for share in (unknown.min(), unknown.max())))
+    return f"Form alone costs {form if most['estimate'] > 0 else 'no answer'}; a wrong place {' to '.join(place)}"
 
 
 def digits_title(digits: pd.DataFrame, titles: Mapping[str, str]) -> str:
@@ -72,7 +71,7 @@ def loss_title(losses: pd.DataFrame, titles: Mapping[str, str]) -> str:
 
 
 def head_title(median_km: pd.DataFrame, said_km: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """What a head reads from the states beside what the model says, for the backbone with the largest gap.
+    """What a head reads from the states beside what the model says, for every backbone.
 
     Args:
         median_km, said_km: ``coordinates.coordinate_errors`` of the head's places and of the answers, by backbone.

@@ -94,6 +94,11 @@ def interval_texts(table: pd.DataFrame, format: str = "+.2f") -> list[str]:
     ]
 
 
+def seeds_note(seeds: int) -> str:
+    """What to keep in mind of the intervals of :mod:`barnlib.agreement` with few seeds, or an empty text."""
+    return "fewer than three seeds: the interval speaks of other pictures only" if seeds < 3 else ""
+
+
 def yardstick_title(floor: pd.DataFrame) -> str:
     """The finding of the comparison with seeds: how many pairs agree less than their own seeds do."""
     known = floor[floor["estimate"].notna()]
@@ -106,9 +111,11 @@ def yardstick_title(floor: pd.DataFrame) -> str:
 def pooling_title(agreement: pd.DataFrame) -> str:
     """The finding of phi pooled beside phi within types: how far the mix of types moves it, at most."""
     between = agreement[agreement["kind"] == "backbones"]
+    if between.empty:
+        return "One backbone has no other to be correlated with"
     wide = between.pivot_table(index=["a", "b"], columns="measure", values="estimate")
     if not {"phi_pooled", "phi_stratified"} <= set(wide.columns):
-        return "No correlation exists: a backbone is right, or wrong, on every item"
+        return "No correlation exists: some run is all right, or all wrong, within every type"
     moved = (wide["phi_pooled"] - wide["phi_stratified"]).abs().max()
     return f"Pooling question types moves the correlation by {moved:.2f} at most"
 
@@ -131,16 +138,26 @@ def flow_title(steps: pd.DataFrame, titles: Mapping[str, str]) -> str:
 
 
 def gap_title(table: pd.DataFrame, group: str) -> str:
-    """The finding of a dumbbell: the group in which backbones lie farthest apart, and the one in which nearest."""
-    gaps = table.groupby(group, sort=False)["estimate"].agg(lambda values: values.max() - values.min())
+    """The finding of a dumbbell: the group in which backbones lie farthest apart, and the one in which nearest.
+
+    Args:
+        table: shares (0 to 1) as `estimate`, one row for each backbone in each group.
+        group: the column that names the groups.
+    """
+    if not table.duplicated(group).any():
+        low, high = (table.loc[end] for end in (table["estimate"].idxmin(), table["estimate"].idxmax()))
+        return (
+            f"One backbone: {low['estimate']:.0%} on {low[group]} to {high['estimate']:.0%} on {high[group]}"
+        )
+    gaps = 100 * table.groupby(group, sort=False)["estimate"].agg(lambda values: values.max() - values.min())
     most, least = gaps.idxmax(), gaps.idxmin()
     if most == least:
-        return f"On {most} the backbones lie {gaps[most]:.0%} apart"
-    return f"Backbones lie {gaps[most]:.0%} apart on {most}, {gaps[least]:.0%} on {least}"
+        return f"On {most} the backbones lie {gaps[most]:.0f} points apart"
+    return f"Backbones lie {gaps[most]:.0f} points apart on {most}, {gaps[least]:.0f} on {least}"
 
 
 def headroom_title(table: pd.DataFrame) -> str:
-    """The finding of the ensembles: what a perfect choice among backbones would add to the vote, on average over tasks.
+    """The finding of the ensembles: what a perfect choice among backbones, and among seeds, reaches; mean over tasks.
 
     Args:
         table: estimates by ``backbone`` (members), ``rule`` and ``task``.

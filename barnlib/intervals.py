@@ -73,8 +73,8 @@ def ratio_interval(
         return Interval(*[float("nan")] * 4)
     estimate = upper.sum() / lower.sum()
     runs, images = upper.shape
-    by_image = _resampled_variance(upper.sum(0), lower.sum(0), rng, resamples)
-    by_run = _resampled_variance(upper.sum(1), lower.sum(1), rng, resamples) if runs > 1 else 0.0
+    by_image = resampled_variance(upper.sum(0), lower.sum(0), rng, resamples)
+    by_run = resampled_variance(upper.sum(1), lower.sum(1), rng, resamples) if runs > 1 else 0.0
     variance = by_image + max(by_run - _cell_variance(upper, lower, estimate), 0.0)
     half = stats.t.ppf(0.5 + level / 2, images - 1) * np.sqrt(variance)
     if runs > 1:
@@ -154,8 +154,12 @@ def median_interval(
     return Interval(float(estimate), float("nan"), float(low), float(high))
 
 
-def _resampled_variance(upper: Array, lower: Array, rng: np.random.Generator, resamples: int) -> float:
-    """Variance of sum(upper) / sum(lower) over resamples of n - 1 of n clusters; NaN for one cluster."""
+def resampled_variance(upper: Array, lower: Array, rng: np.random.Generator, resamples: int) -> float:
+    """Variance of sum(upper) / sum(lower) over resamples of n - 1 of n clusters; NaN for one cluster.
+
+    Args:
+        upper, lower: float64[clusters].
+    """
     clusters = len(upper)
     if clusters < 2:
         return float("nan")

@@ -72,8 +72,27 @@ def last_layer_title(table: pd.DataFrame, group: str, titles: Mapping[str, str])
     last = table[table["depth"] == 1.0].dropna(subset=["estimate"])
     if last.empty:
         return NOTHING
-    text = spread(last, group, titles)
-    return f"In the last layer {text[0].lower()}{text[1:]}"
+    return f"In the last layer: {_lower(spread(last, group, titles))}"
+
+
+def probe_title(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """The highest and the lowest score of the last layers, accuracies and R² apart, for they share no scale.
+
+    Args:
+        table: `state_probes.probe_table`.
+    """
+    last = table[table["depth"] == 1.0].dropna(subset=["estimate"])
+    told = [
+        f"{measure} {_lower(spread(rows, 'target', titles, '.2f'))}"
+        for measure, rows in last.groupby("measure", sort=False)
+    ]
+    return f"In the last layer: {'; '.join(told)}" if told else NOTHING
+
+
+def _lower(text: str) -> str:
+    """A title as part of another one; a backbone's name stays as it is."""
+    first = text.split(" ", 1)[0]
+    return text[0].lower() + text[1:] if first in ("From", "All") else text
 
 
 def alignment_title(table: pd.DataFrame) -> str:
@@ -94,9 +113,11 @@ def alignment_title(table: pd.DataFrame) -> str:
 
 
 def neighbour_title(table: pd.DataFrame) -> str:
-    """How many pairs of backbones share more neighbours than exchanged items would."""
+    """How often, over pairs of backbones and tasks, more neighbours are shared than exchanged items would."""
     above = (table["estimate"] > table["chance_high"]).sum()
-    return f"{above} of {len(table)} pairs share more neighbours than chance"
+    return (
+        f"In {above} of {len(table)} comparisons, a pair on a task, more neighbours are shared than by chance"
+    )
 
 
 def against_chance(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
 from sacrebleu.metrics.bleu import BLEU
-from scipy import stats
 
 from barnlib.intervals import Interval
 from barnlib.metrics import ESTIMATE_COLUMNS, check_predictions, estimate_row, groups, ratio_table
+from barnlib.replicates import centred
 
 MEASURES = ("BLEU", "ROUGE-L", "CIDEr-D")
 LONGEST = 4  # n-grams of CIDEr-D
@@ -172,23 +172,23 @@ def text_scores(
 def _bleu_interval(
     group: pd.DataFrame, counts: NDArray[np.int64], rng: np.random.Generator, resamples: int, level: float
 ) -> Interval:
-    """BLEU of a group with the interval of intervals.ratio_interval, for a quantity that is no ratio of two sums."""
+    """BLEU of a group with an interval as in intervals.py, for a quantity that is no ratio of two sums.
+
+    Chance that belongs to one run on one picture is counted twice, so it errs on the wide side.
+    """
     estimate = bleu(counts.sum(0))
-    variances, degrees = [], []
+    variances, clustered = [], []
     for column in ("image", "run"):
         _, of = np.unique(group[column].to_numpy(), return_inverse=True)
         clusters = int(of.max()) + 1
         sums = np.zeros((clusters, counts.shape[1]), dtype=np.int64)
         np.add.at(sums, of, counts)
-        degrees.append(clusters - 1)
+        clustered.append(clusters)
         if clusters < 2:
             variances.append(math.nan if column == "image" else 0.0)
             continue
         # one draw fewer than there are clusters, for each resample how often each is drawn (Rao & Wu 1988)
         drawn = rng.multinomial(clusters - 1, np.full(clusters, 1 / clusters), size=resamples)
         variances.append(float(np.var([bleu(resample) for resample in drawn @ sums], ddof=1)))
-    half = stats.t.ppf(0.5 + level / 2, degrees[0]) * math.sqrt(sum(variances)) if degrees[0] else math.nan
-    if degrees[1]:
-        half = max(half, stats.t.ppf(0.5 + level / 2, degrees[1]) * math.sqrt(variances[1]))
-    low, high = (float(np.clip(estimate + side * half, 0, 100)) for side in (-1, 1))
-    return Interval(estimate, math.sqrt(sum(variances)), low, high)
+    by_image, by_run = variances
+    return centred(estimate, by_image, by_run, by_run, clustered[0], clustered[1], level, (0.0, 100.0))

@@ -13,9 +13,12 @@ import yaml
 
 from barnlib.artefacts import write_json
 from barnlib.evidence import CLAIMS
-from barnlib.measures import worded
-from barnlib.parameters import ROOT, Strict, Study
+from barnlib.findings import TASK_TITLES
+from barnlib.measures import joint, measure_words, worded
+from barnlib.parameters import ROOT, Strict, Study, load_backbone
 from barnlib.verdicts import Verdict
+
+NUMBERS = ("estimate", "low", "high", "p", "test", "n", "seeds", "note")
 
 
 class Paper(Strict):
@@ -81,6 +84,29 @@ def condition_table(found: Sequence[Verdict]) -> pd.DataFrame:
         ],
         columns=["claim", "condition", "state", "hangs on", "estimates", "p holds", "p fails"],
     )
+
+
+def evidence_table(study: Study, evidence: pd.DataFrame) -> pd.DataFrame:
+    """All evidence in words, one row an estimate: titles in place of the names of measures, tasks and backbones.
+
+    Args:
+        evidence: the columns of :class:`~barnlib.evidence.Evidence`.
+
+    Returns:
+        `claim`, `measure`, `task` ("all" where it is over all), `of` (one backbone, or two), and the estimate's
+        numbers, test and note.
+    """
+    titles = {name: load_backbone(name, study.scale).title for name in study.backbones}
+    of = [
+        f" {joint(row.measure)} ".join(titles.get(name, name) for name in (row.a, row.b) if not pd.isna(name))
+        for row in evidence.itertuples()
+    ]
+    named = evidence.assign(
+        measure=evidence["measure"].map(measure_words),
+        task=["all" if pd.isna(task) else TASK_TITLES.get(task, task) for task in evidence["task"]],
+        of=of,
+    )
+    return named[["claim", "measure", "task", "of", *NUMBERS]]
 
 
 def write_verdicts(study: Study, found: Sequence[Verdict]) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from scipy import special
 
 from barnlib.evidence import CLAIMS, Evidence, read_evidence
 from barnlib.findings import TASK_TITLES
-from barnlib.measures import estimate_text, measure_words, worded
+from barnlib.measures import estimate_text, joint, measure_words, worded
 from barnlib.parameters import Condition, Study, load_backbone
 
 ALPHA = 0.05  # two-sided; the evidence's intervals are at 95 %
@@ -174,9 +174,8 @@ def _finding(
 ) -> Finding:
     found = [row for row in rows if (row.measure, row.task, row.a, row.b) == (condition.measure, task, a, b)]
     place = [TASK_TITLES.get(task, task)] if task else []
-    name = ", ".join(
-        [measure_words(condition.measure), *place, titles[a] if b is None else f"{titles[a]} → {titles[b]}"]
-    )
+    of = titles[a] if b is None else f"{titles[a]} {joint(condition.measure)} {titles[b]}"
+    name = ", ".join([measure_words(condition.measure), *place, of])
     if len(found) > 1:
         raise ValueError(
             f"{len(found)} estimates of '{condition.measure}' for task {task}, {a} and {b}; expected one: "
@@ -197,7 +196,8 @@ def _p_values(row: Evidence, threshold: float) -> tuple[float, float]:
 
     The evidence's own p value is taken where the threshold is its zero and the interval agrees with it. Otherwise
     the interval is turned into one, by Student's distribution with one degree of freedom less than there are seeds:
-    how much of an interval's width is due to seeds is not known, and this does not overstate how sure it is.
+    how much of an interval's width is due to seeds is not known, and this does not overstate how sure it is. An
+    interval without width is no certainty: see :func:`_from_no_width`.
     """
     assert row.estimate is not None and row.low is not None and row.high is not None
     beyond = {"above": row.low > threshold, "below": row.high < threshold}
@@ -210,7 +210,7 @@ def _p_values(row: Evidence, threshold: float) -> tuple[float, float]:
         elif threshold == 0 and row.p is not None and beyond[side]:
             found.append(row.p)
         elif reach[side] == 0:
-            found.append(0.0)
+            found.append(_from_no_width(distance[side], row.n))
         else:
             found.append(_from_interval(distance[side] / reach[side], row.seeds))
     return found[0], found[1]
@@ -221,6 +221,21 @@ def _from_interval(reaches: float, seeds: int) -> float:
     if seeds > 1:
         return float(2 * special.stdtr(seeds - 1, -reaches * special.stdtrit(seeds - 1, 0.975)))
     return float(2 * special.ndtr(-reaches * special.ndtri(0.975)))
+
+
+def _from_no_width(distance: float, items: int) -> float:
+    """Two-sided p value of an estimate that all items agree on, so that resampling saw no variance.
+
+    Two backbones that are both wrong on every item differ by nothing, and yet others of such items may tell them
+    apart. To move the estimate as far as the threshold, a share of at least ``distance / 2`` of all items would have to
+    be otherwise, since an item's value lies in -1 to 1; the p value is the chance that a sample of so many items
+    misses such a share (the exact binomial behind the "rule of three", Hanley & Lippman-Hand 1983, JAMA 249:1743).
+
+    Args:
+        distance: from the estimate to the threshold, more than 0.
+        items: how many agree.
+    """
+    return float(min(1.0, 2 * (1 - min(distance / 2, 1.0)) ** items))
 
 
 def _told(how: str, one: Judged) -> str:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 from prediction_tables import coordinates, table
 
 from barnlib.coordinate_bias import answered_places, favourites, on_map, pull
@@ -63,6 +64,36 @@ def test_slope_intervals_cover_a_known_slope() -> None:
         found = pull(rows, rng=rng, resamples=200).set_index(["axis", "measure"]).loc[("latitude", "slope")]
         hits += found["low"] <= 0.5 <= found["high"]
     assert hits >= 33
+
+
+def test_slope_errors_far_from_zero_are_those_of_a_sandwich() -> None:
+    """Longitudes lie far from 0: the error is that of statsmodels' robust regression, not that of their mean."""
+    rows = simulated(0.4, 3.0)
+    rng = RNG(5)
+    places = answered_places(rows)
+    rows = rows.assign(
+        answer=[
+            write_coordinates(latitude, min(longitude + rng.normal(0, 10), 179.0))
+            for latitude, longitude in zip(places["latitude"], places["longitude"], strict=True)
+        ]
+    )
+    found = pull(rows, rng=RNG(0), resamples=4000).set_index(["axis", "measure"]).loc[("longitude", "slope")]
+    places = answered_places(rows)
+    fitted = sm.OLS(places["longitude"], sm.add_constant(places["true_longitude"])).fit(cov_type="HC1")
+    assert found["estimate"] == pytest.approx(fitted.params["true_longitude"])
+    assert found["se"] == pytest.approx(fitted.bse["true_longitude"], rel=0.12)
+
+
+def test_one_answer_everywhere_has_a_slope_of_nothing_for_sure() -> None:
+    rng = RNG(1)
+    rows = table(
+        [
+            coordinates(str(n), write_coordinates(10.0, 150.0), reference=write_coordinates(*place))
+            for n, place in enumerate(rng.uniform(-60, 60, (30, 2)))
+        ]
+    )
+    slopes = pull(rows, rng=RNG(0), resamples=100).set_index("measure").loc["slope"]
+    assert np.allclose(slopes[["estimate", "low", "high"]].astype(float), 0)
 
 
 def test_only_what_can_be_read_has_a_place() -> None:

@@ -90,6 +90,42 @@ def test_headline_counts_the_leads():
     assert (
         findings.headline(table[table["task"] != "y"], TITLES) == "Beta has the highest score on all 2 tasks"
     )
+    tied = findings.headline(table.assign(estimate=0.0), TITLES)
+    assert tied == "Alpha and Beta share the highest score on all 3 tasks"
+    once = table[table["task"] != "y"].assign(estimate=[0.6, 0.6, 0.1, 0.3])
+    assert findings.headline(once, TITLES) == "Beta has the highest score on all 2 tasks"
+
+
+def test_one_backbone_is_told_so(table):
+    alone = table[table["backbone"] == "a"]
+    images = alone[alone["condition"] == "image"]
+    how = {"rng": np.random.default_rng(0), "resamples": 20}
+    scores = accuracy_table(images, **how)
+    (line,) = findings.task_lines(scores, scores, paired_differences(images, **how), TITLES)
+    assert line.endswith("There is no second backbone to compare.")
+    exchanged = pd.DataFrame({"kind": ["seeds"], "a": ["a"], "b": ["a"], "gained": 0.1, "lost": 0.1})
+    assert "one backbone" in findings.exchange_line(exchanged, TITLES)
+    nothing = findings.named_pairs(exchanged.iloc[:0], TITLES)
+    assert (nothing["a"] + nothing["pair"]).empty, "text can be added to text where there is no pair"
+
+
+def test_titles_of_charts_count_what_is_known():
+    table = pd.DataFrame({"low": [0.1, -0.1, np.nan], "high": [0.2, 0.1, np.nan]})
+    assert findings.apart(table, "gains") == "1 of 2 gains is apart from zero"
+    assert findings.apart(table.iloc[1:], "gains") == "0 of 1 gains are apart from zero"
+
+
+def test_the_spread_of_estimates():
+    table = pd.DataFrame({"backbone": ["a", "b"], "estimate": [0.1, 0.4], "kind": "a_kind"})
+    assert findings.spread(table, "kind", TITLES) == "From 10% (Alpha, a kind) to 40% (Beta, a kind)"
+    assert findings.spread(table, "kind", TITLES, ".2f").endswith("0.40 (Beta, a kind)")
+    assert findings.spread(table.assign(estimate=0.0), "kind", TITLES) == "All estimates are 0%"
+    assert findings.spread(table.iloc[:1], "kind", TITLES) == "10% (Alpha, a kind)"
+
+
+def test_a_single_seed_is_not_said_to_vary():
+    assert findings.interval_over("cards", 3) == "95 % interval over cards and 3 seeds"
+    assert findings.interval_over("cards", 1) == "95 % interval over cards; one seed"
 
 
 def test_beside_takes_the_best_floor():

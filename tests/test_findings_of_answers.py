@@ -59,7 +59,9 @@ def test_titles_of_instances(rows: pd.DataFrame) -> None:
         for how, value in (("pooled", -0.2), ("stratified", 0.15))
     ]
     assert findings_instances.pooling_title(pd.DataFrame(phi)).endswith("by 0.35 at most")
-    assert findings_instances.pooling_title(pd.DataFrame(phi).iloc[:0]).startswith("No correlation exists")
+    assert findings_instances.pooling_title(pd.DataFrame(phi).iloc[:0]).startswith("One backbone")
+    unknown = pd.DataFrame(phi).assign(estimate=[0.1, np.nan])
+    assert findings_instances.pooling_title(unknown).startswith("No correlation exists")
     sets = solved_by(rows)
     solving = sets[["a", "b", "c"]].sum(axis=1)
     share = sets.loc[solving.between(1, 2), "share"].sum()
@@ -70,8 +72,11 @@ def test_titles_of_instances(rows: pd.DataFrame) -> None:
         == "B to C exchanges 50% of the items: 30% gained, 20% lost"
     )
     gaps = pd.DataFrame({"type": ["x", "x", "y", "y"], "estimate": [0.2, 0.6, 0.5, 0.6]})
-    assert findings_instances.gap_title(gaps, "type") == "Backbones lie 40% apart on x, 10% on y"
-    assert findings_instances.gap_title(gaps.iloc[:2], "type") == "On x the backbones lie 40% apart"
+    assert findings_instances.gap_title(gaps, "type") == "Backbones lie 40 points apart on x, 10 on y"
+    assert findings_instances.gap_title(gaps.iloc[:2], "type") == "On x the backbones lie 40 points apart"
+    alone = gaps.iloc[[0, 3]]
+    assert findings_instances.gap_title(alone, "type") == "One backbone: 20% on x to 60% on y"
+    assert findings_instances.seeds_note(2) and not findings_instances.seeds_note(3)
 
 
 def test_titles_of_ensembles(rows: pd.DataFrame) -> None:

@@ -265,8 +265,34 @@ def test_lines_say_who_is_steadier(runs):
     assert line.startswith("**noise**: New is steadier than Old (difference -")
     line = said.steadier_line(steady.compared(steady.agreement(runs)), "seeds", TITLES, more=True)
     assert line.startswith("**seeds**: New is steadier than Old (difference +")
-    line = said.steadier_line(steady.compared(steady.displaced(runs, "blur")), "blur", TITLES, more=False)
-    assert "no difference between New and Old is apart from zero" in line or "steady" in line
+    old, new = TITLES
+    for low, high, more, expected in (
+        (-0.1, 0.1, False, "no difference between New and Old is apart from zero"),
+        (0.1, 0.3, False, "New is less steady than Old"),
+        (0.1, 0.3, True, "New is steadier than Old"),
+        (-0.3, -0.1, True, "New is less steady than Old"),
+    ):
+        ends = {"estimate": (low + high) / 2, "low": low, "high": high}
+        table = pd.DataFrame([{"a": old, "b": new, "task": None, **ends}])
+        assert expected in said.steadier_line(table, "blur", TITLES, more=more)
+
+
+def test_titles_of_layers_keep_accuracy_and_r2_apart():
+    old, new = TITLES
+    rows = [(old, "word", "accuracy", 0.25), (new, "word", "accuracy", 0.5), (old, "latitude", "R²", -0.18)]
+    table = pd.DataFrame(rows, columns=["backbone", "target", "measure", "estimate"]).assign(depth=1.0)
+    assert said.probe_title(table, TITLES) == (
+        "In the last layer: accuracy from 0.25 (Old, word) to 0.50 (New, word); R² -0.18 (Old, latitude)"
+    )
+    assert said.last_layer_title(table.iloc[:2], "target", TITLES) == (
+        "In the last layer: from 25% (Old, word) to 50% (New, word)"
+    )
+    assert said.probe_title(table.iloc[:0], TITLES) == said.NOTHING
+
+
+def test_neighbours_are_counted_by_pair_and_task():
+    table = pd.DataFrame({"estimate": [0.5, 0.2, 0.1], "chance_high": [0.3, 0.3, 0.1]})
+    assert said.neighbour_title(table).startswith("In 1 of 3 comparisons, a pair on a task,")
 
 
 def test_the_share_of_another_picture(runs):

@@ -13,7 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from barnlib import measures, verdict_tables, verdicts
 from barnlib.data.records import TASKS
 from barnlib.evidence import CLAIMS, Evidence
-from barnlib.parameters import ROOT, Condition, load_study, study_names
+from barnlib.parameters import ROOT, Condition, load_backbone, load_study, study_names
 
 STUDY = load_study("nano")
 OLD, MIDDLE, NEW = STUDY.backbones
@@ -249,6 +249,63 @@ def test_a_p_value_from_an_interval_agrees_with_it(seeds):
     assert far == pytest.approx(2 * exact.sf(5 * exact.ppf(0.975)))
 
 
+@pytest.mark.parametrize(("items", "distance"), [(16, 0.02), (150, 0.05), (150, 0.02), (1200, 1.0)])
+def test_an_interval_without_width_is_no_certainty(items, distance):
+    """All items agree: the chance that none of a sample is among the share that would move the estimate so far."""
+    one = Evidence(**row("accuracy_difference", 0.0, 0.0, n=items, p=None))
+    above, below = verdicts._p_values(one, distance)
+    assert above == 1.0
+    assert below == pytest.approx(min(1.0, 2 * stats.binom(items, distance / 2).pmf(0)))
+
+
+def test_two_that_are_always_wrong_gain_less_than_two_points_only_if_there_are_many_items():
+    def always_wrong(items: int) -> str:
+        none = [
+            row("accuracy_difference", 0.0, 0.0, task=task, a=a, b=b, n=items, p=None)
+            for task, (a, b) in product(TASKS, PAIRS)
+        ]
+        found = verdicts._verdict(STUDY, "C1", [Evidence(**one) for one in none], TITLES)
+        return found.conditions[1].state
+
+    assert always_wrong(16) == "open" and always_wrong(2000) == "holds"
+
+
+def test_what_two_backbones_share_is_no_difference():
+    """A correlation lies between two backbones; its condition and its estimate do not speak of a difference."""
+    told = measures.worded(STUDY.verdicts.C2[1])
+    assert "between the newest backbone and each older one, on VQA-Scene," in told and "less" not in told
+    found = verdicts._verdict(STUDY, "C2", [Evidence(**one) for one in instances(0.1, -0.1)], TITLES)
+    assert "old and new" in found.conditions[1].findings[0].text
+    assert "old → new" in found.conditions[0].findings[0].text
+
+
+def test_a_condition_on_one_estimate_says_so():
+    assert measures.worded(STUDY.verdicts.C5[0]).startswith(
+        "the share of coordinates within tolerance, of the newest"
+    )
+    assert measures.worded(STUDY.verdicts.C5[1]).startswith(
+        "the share of coordinates within tolerance, of each older"
+    )
+    assert measures.worded(STUDY.verdicts.C6[1]).startswith("the gain in descriptions less")
+
+
+def test_evidence_is_shown_in_words():
+    rows = [
+        row("accuracy_difference", 0.1, task="vqa_scene", a=OLD, b=NEW),
+        row("phi_stratified", 0.1, task="vqa_scene", a=OLD, b=NEW),
+        row("gain_difference", 0.1),
+        row("coordinate_accuracy", 0.5, task="seismic_coordinates", a=NEW, b=None),
+    ]
+    table = verdict_tables.evidence_table(STUDY, evidence(rows))
+    old, new = (load_backbone(name, STUDY.scale).title for name in (OLD, NEW))
+    assert table["of"].tolist() == [f"{old} → {new}", f"{old} and {new}", f"{old} → {new}", new]
+    assert table["task"].tolist() == ["VQA-Scene", "VQA-Scene", "all", "Seismic coordinate prediction"]
+    assert table["measure"].iloc[0] == "difference in score"
+    assert verdict_tables.evidence_table(STUDY, evidence([])).empty
+    gone = verdict_tables.evidence_table(STUDY, evidence([row("gain_difference", 0.1, b="of another day")]))
+    assert gone["of"].tolist() == [f"{old} → of another day"], "a backbone that the study has no more"
+
+
 def test_numbers_are_written_as_their_measure_asks():
     text = measures.estimate_text
     assert text(Evidence(**row("accuracy_difference", 0.04, 0.028))) == "+4.0 points (+1.2 to +6.8)"
@@ -256,6 +313,7 @@ def test_numbers_are_written_as_their_measure_asks():
     assert text(Evidence(**share)) == "76.5 % (74.5 to 78.5)"
     assert text(Evidence(**row("phi_stratified", -0.1234, 0.1))) == "−0.12 (−0.22 to −0.02)"
     assert text(Evidence(**row("accuracy_difference", -0.0001, 0.01))) == "0.0 points (−1.0 to +1.0)"
+    assert text(Evidence(**row("displacement_noise", -0.004, 0.003))) == "−0.004 (−0.007 to −0.001)"
     assert text(Evidence(**row("not_known_here", 0.5, 0.1))) == "+0.50 (+0.40 to +0.60)"
 
 
