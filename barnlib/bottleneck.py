@@ -76,7 +76,8 @@ def read_controls(study: Study) -> tuple[pd.DataFrame, dict[str, str]]:
         except ValueError as problem:
             if one.name == study.name:
                 raise
-            missing[title] = str(problem)
+            never = not (one.folder / "evaluate").is_dir()
+            missing[title] = f"not run; make study STUDY={one.name} runs it" if never else str(problem)
             continue
         if one.name != study.name and _data_files(one) != data:
             raise ValueError(
