@@ -18,6 +18,7 @@ sys.path.insert(0, workflow.basedir)
 import nbformat
 
 from barnlib.artefacts import file_digest
+from barnlib.first_cell import is_first
 from barnlib.ledger import sources, text_digest
 from barnlib.parameters import ROOT, VALIDATION, checkpoint_path, digest, load_backbone, load_encoder, load_study
 
@@ -46,10 +47,15 @@ def code(*modules):
     return text_digest([text for file in sorted(files) for text in (file.name, file.read_text())])
 
 
+def written(notebook, kinds):
+    """Sources of a notebook's cells, without the cell that only Colab needs."""
+    read = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4)
+    return [cell.source for cell in read.cells if cell.cell_type in kinds and not is_first(cell)]
+
+
 def cells(notebook, kinds=("code",)):
     """Digest of a notebook's cells: neither its metadata nor, where only code counts, its prose."""
-    read = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4)
-    return text_digest([cell.source for cell in read.cells if cell.cell_type in kinds])
+    return text_digest(written(notebook, kinds))
 
 
 def page(notebook):
@@ -59,10 +65,8 @@ def page(notebook):
 
 def imported(notebook):
     """Modules of barnlib that a notebook's cells import."""
-    read = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4)
-    source = "\n".join(cell.source for cell in read.cells if cell.cell_type == "code")
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(ast.parse("\n".join(written(notebook, ("code",))))):
         if isinstance(node, ast.ImportFrom) and node.module == "barnlib":
             found += [name.name for name in node.names]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("barnlib."):

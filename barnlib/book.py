@@ -25,7 +25,7 @@ from barnlib.book_pages import contents, pieces, repository_url, runs_of, substi
 from barnlib.parameters import ROOT, Study, load_study
 
 RUN_NOTEBOOKS = ("train", "evaluate")
-LAUNCHERS = {"colab_url": "https://colab.research.google.com", "binderhub_url": "https://mybinder.org"}
+BINDER, COLAB = "https://mybinder.org", "https://colab.research.google.com"
 
 REDIRECT = """<!doctype html><meta charset="utf-8"><title>The book</title>
 <meta http-equiv="refresh" content="0; url=_build/html/index.html"><a href="_build/html/index.html">The book</a>
@@ -136,9 +136,15 @@ def _configured(config: dict[str, Any], study: Study, titles: Mapping[str, str])
     """The book's configuration with the study's parameters as substitutions, and launch links where they can work."""
     config["parse"]["myst_substitutions"] = substitutions(study)
     repository = repository_url(ROOT)
-    if repository:
+    if not repository:
+        config["launch_buttons"].pop("jupyterhub_url", None)  # a hub has nothing to fetch
+    else:
         config["repository"] = {"url": repository, "branch": "main", "path_to_book": ""}
-        config["launch_buttons"] |= LAUNCHERS
+        config["launch_buttons"]["binderhub_url"] = BINDER
+        if repository.startswith(
+            "https://github.com/"
+        ):  # Colab knows no other host, and the theme would warn
+            config["launch_buttons"]["colab_url"] = COLAB
         sources = {page: f"notebooks/{page.split('/')[-1].split('-')[0]}.ipynb" for page in titles}
         config["sphinx"]["config"]["launch_sources"] = sources
     return config

@@ -23,6 +23,7 @@ FETCHED = re.compile(
     re.IGNORECASE,
 )
 BESIDE = re.compile(r"\]\(([\w-]+)\.ipynb")  # a Markdown link to a notebook in the same folder
+SHOWN_AS_TAGGED = {"parameters", "show-input", "remove-cell"}
 PREFIX = "application/papermill.record/"  # of the MIME types of an output that was glued without being shown
 
 
@@ -55,7 +56,7 @@ def for_book(notebook: Any, title: str | None = None) -> Any:
 
     The defaults that papermill overrode are left out, since they would contradict the cell after them. The record of
     who executed it and where is left out as well, because pages and downloads would carry paths of a machine. Code is
-    folded, but for parameters and for cells tagged ``show-input``.
+    folded, but for parameters and for cells tagged ``show-input``; a cell tagged ``remove-cell`` is not shown.
 
     Args:
         title: of a run: added to the first heading, to tell its page from another's. Links to notebooks beside the
@@ -69,7 +70,7 @@ def for_book(notebook: Any, title: str | None = None) -> Any:
             cell.metadata.pop(machine, None)
         if cell.cell_type == "code" and "injected-parameters" in _tags(cell):
             cell.source = cell.source.removeprefix("# Parameters\n")
-        elif cell.cell_type == "code" and not {"parameters", "show-input"} & set(_tags(cell)):
+        elif cell.cell_type == "code" and not SHOWN_AS_TAGGED & set(_tags(cell)):
             cell.metadata["tags"] = [*_tags(cell), "hide-input"]
     for machine in ("papermill", "widgets"):
         shown.metadata.pop(machine, None)

@@ -8,7 +8,6 @@ Out: the table of contents, generated pieces that pages include (``_pieces/NAME.
 import copy
 import re
 import subprocess
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from barnlib import citation, reference
+from barnlib import citation, first_cell, reference
 from barnlib.artefacts import read_json
 from barnlib.evidence import CLAIMS
 from barnlib.measures import worded
@@ -139,11 +138,10 @@ def repository_url(root: Path) -> str | None:
 
     Launch buttons need one; without, the book has none.
     """
-    urls = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"].get("urls", {})
     asked = subprocess.run(
         ["git", "-C", str(root), "remote", "get-url", "origin"], capture_output=True, text=True, check=False
     )
-    return urls.get("Repository") or public_url(asked.stdout.strip())
+    return first_cell.repository(root) or public_url(asked.stdout.strip())
 
 
 def public_url(remote: str) -> str | None:

@@ -16,8 +16,12 @@ OFFLINE = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroug
 AXE = files("axe_core_python").joinpath("axe.min.js")  # the accessibility checker, as its package brings it
 
 
-def started() -> Iterator[object]:
-    """A browser, ended after use; tests that need one are skipped where there is none, but on a CI machine fail."""
+def started(*, server: bool = False) -> Iterator[object]:
+    """A browser, ended after use; tests that need one are skipped where there is none, but on a CI machine fail.
+
+    Args:
+        server: pages of a server on this machine, at 127.0.0.1, may be opened; nothing else outside of files ever.
+    """
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (chromium and driver):
         reason = (
@@ -33,12 +37,14 @@ def started() -> Iterator[object]:
     options.binary_location = chromium
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
         options.add_argument(argument)
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")
+    here = ", EXCLUDE 127.0.0.1" if server else ""
+    options.add_argument(f"--host-resolver-rules=MAP * ~NOTFOUND{here}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     browser = webdriver.Chrome(options=options, service=Service(driver))
     browser.set_page_load_timeout(300)
     browser.execute_cdp_cmd("Network.enable", {})
-    browser.execute_cdp_cmd("Network.emulateNetworkConditions", OFFLINE)
+    if not server:
+        browser.execute_cdp_cmd("Network.emulateNetworkConditions", OFFLINE)
     yield browser
     browser.quit()
 

@@ -10,7 +10,7 @@ import nbformat
 import pandas as pd
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from barnlib import charts, explorer
+from barnlib import charts, explorer, first_cell
 from barnlib.parameters import Study, load_study
 
 STORY = (
@@ -92,6 +92,12 @@ def example_charts(study: Study) -> dict:
             kinds, NOTE, title="All can be read", label="balanced accuracy", domain=(0, 1)
         ),
     }
+
+
+def colab_cell() -> nbformat.NotebookNode:
+    """The first code cell, as executed where it does nothing."""
+    tags = {"tags": list(first_cell.TAGS)}
+    return new_code_cell(first_cell.source(None), metadata=tags, execution_count=1)
 
 
 def executed(
@@ -199,8 +205,9 @@ def write_study(study: Study, *, missing: tuple[str, ...] = ()) -> Path:
     folder, sources = study.folder / "notebooks", study.folder / "sources"
     for name in STORY:
         _write(sources / f"{name}.ipynb", new_notebook(), missing=())
-        title = f"The page {name}"
-        _write(folder / f"{name}.ipynb", executed(title, outputs.get(name, [])), missing=missing)
+        notebook = executed(f"The page {name}", outputs.get(name, []))
+        notebook.cells.insert(1, colab_cell())
+        _write(folder / f"{name}.ipynb", notebook, missing=missing)
     for kind in ("train", "evaluate"):
         _write(sources / f"{kind}.ipynb", new_notebook(), missing=())
         for backbone in study.backbones:
@@ -209,6 +216,7 @@ def write_study(study: Study, *, missing: tuple[str, ...] = ()) -> Path:
                 notebook = executed(
                     f"The {kind} page", [displayed(drawn["one panel"])], parameters=parameters
                 )
+                notebook.cells.insert(1, colab_cell())
                 _write(folder / f"{kind}-{backbone}-seed{seed}.ipynb", notebook, missing=missing)
     ledger = study.folder / "train" / f"{study.backbones[0]}-seed{study.seeds[0]}" / "ledger.json"
     ledger.parent.mkdir(parents=True, exist_ok=True)

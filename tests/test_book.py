@@ -77,6 +77,30 @@ def test_a_page_that_shows_what_nobody_glued_is_named(study):
         collected(study, sources)
 
 
+def configured(study, monkeypatch, address: str | None, hub: str | None = None) -> dict:
+    """The configuration of a book of a repository at this address, whose own configuration names a hub."""
+    monkeypatch.setattr(book, "repository_url", lambda root: address)
+    config = yaml.safe_load((ROOT / "book" / "_config.yml").read_text(encoding="utf-8"))
+    if hub:
+        config["launch_buttons"]["jupyterhub_url"] = hub
+    return book._configured(config, study, {"runs/evaluate-llama3-seed1": "a title"})
+
+
+@pytest.mark.parametrize(
+    ("address", "launchers"),
+    [
+        (None, set()),
+        ("https://github.com/someone/barn", {"binderhub_url", "colab_url", "jupyterhub_url"}),
+        ("https://gitlab.com/someone/barn", {"binderhub_url", "jupyterhub_url"}),
+    ],
+)
+def test_launchers_are_those_that_can_open_the_repository(study, monkeypatch, address, launchers):
+    config = configured(study, monkeypatch, address, hub="https://hub.example.org")
+    assert {name for name in config["launch_buttons"] if name.endswith("_url")} == launchers
+    without = configured(study, monkeypatch, address)
+    assert "jupyterhub_url" not in without["launch_buttons"], "a hub has no address that holds for all"
+
+
 @pytest.mark.parametrize("address", [None, "https://github.com/someone/barn"])
 def test_launch_links_only_where_the_repository_is_public(study, monkeypatch, address):
     monkeypatch.setattr(book, "repository_url", lambda root: address)

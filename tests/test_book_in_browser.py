@@ -7,7 +7,7 @@ source, so that prose, configuration, theme and scripts are those that readers g
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 import yaml
@@ -38,7 +38,17 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr(book, "repository_url", lambda root: "https://github.com/someone/barn")
         study = parameters.load_study("smoke")
         sources = write_study(study, missing=("evaluate-llama3-seed0",))
-        yield book.build("smoke", notebooks=sources).parent
+        yield book.build("smoke", notebooks=sources, source=with_a_hub(folder / "source")).parent
+
+
+def with_a_hub(folder: Path) -> Path:
+    """The book's own source, its configuration naming a JupyterHub."""
+    shutil.copytree(parameters.ROOT / "book", folder, ignore=shutil.ignore_patterns("_build"))
+    path = folder / "_config.yml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config["launch_buttons"]["jupyterhub_url"] = "https://hub.example.org"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return folder
 
 
 def pages(html: Path) -> list[Path]:
@@ -222,13 +232,31 @@ def test_runs_have_pages_and_missing_ones_are_marked(html):
 
 
 def test_launch_buttons_open_sources(html):
-    for page, source in (
-        ("runs/train-llama1-seed0", "notebooks/train.ipynb"),
-        ("notebooks/data", "notebooks/data.ipynb"),
-    ):
-        text = (html / f"{page}.html").read_text(encoding="utf-8")
-        assert f"https://colab.research.google.com/github/someone/barn/blob/main/{source}" in text
-        assert f"https://mybinder.org/v2/gh/someone/barn/main?urlpath=lab/tree/{source}" in text
+    repository, opened_pages = quote("https://github.com/someone/barn", safe="/"), 0
+    for path in pages(html):
+        soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+        hosts = ("colab.research", "mybinder", "hub.example.org")
+        links = {a["href"] for a in soup.select("a[href]") if any(host in a["href"] for host in hosts)}
+        page = path.relative_to(html).with_suffix("").as_posix()
+        if page.split("/")[0] not in ("notebooks", "runs") or "/" not in page:
+            assert not links, f"{page} is no notebook"
+            continue
+        source = f"notebooks/{path.stem.split('-')[0]}.ipynb"
+        assert links == {
+            f"https://colab.research.google.com/github/someone/barn/blob/main/{source}",
+            f"https://mybinder.org/v2/gh/someone/barn/main?urlpath=lab/tree/{source}",
+            f"https://hub.example.org/hub/user-redirect/git-pull?repo={repository}"
+            f"&urlpath=lab/tree/barn/{source}&branch=main",
+        }, page
+        opened_pages += 1
+    assert opened_pages == len(list(html.glob("notebooks/*.html"))) + len(list(html.glob("runs/*.html")))
+    assert opened_pages > 3
+
+
+def test_the_cell_for_colab_is_not_shown(html):
+    assert "REPOSITORY = " in (html / "_sources" / "notebooks" / "data.ipynb").read_text(encoding="utf-8")
+    for path in [path for path in pages(html) if path.parent.name in ("notebooks", "runs")]:
+        assert "google.colab" not in path.read_text(encoding="utf-8"), path.name
 
 
 def test_the_book_folder_leads_to_its_first_page(html):

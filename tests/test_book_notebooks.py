@@ -7,6 +7,7 @@ import nbformat
 import pytest
 from small_book import HOSTILE, displayed, executed, glue
 
+from barnlib import first_cell
 from barnlib.book_notebooks import for_book, glued, problems
 
 CHART = {"mark": "point", "description": "a point", "title": "A point"}
@@ -100,6 +101,14 @@ def test_code_is_folded_unless_it_asks_to_be_shown():
         ["hide-input"],
         ["show-input"],
     ]
+
+
+def test_a_cell_that_is_not_shown_keeps_its_tags():
+    notebook = executed("Page", [])
+    tags = list(first_cell.TAGS)
+    cell = nbformat.v4.new_code_cell(first_cell.source(None), metadata={"tags": tags}, execution_count=1)
+    notebook.cells.insert(1, cell)
+    assert for_book(notebook).cells[1].metadata.tags == tags
 
 
 def test_a_runs_title_is_added_to_the_heading():

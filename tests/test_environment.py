@@ -60,6 +60,22 @@ def test_conda_gets_the_same_versions():
     assert python == "python=3.11" and PROJECT["requires-python"] == ">=3.11"
 
 
+def test_binder_reads_it():
+    """What repo2docker's CondaBuildPack takes from it: its place, Python's version, and that pip needs the sources.
+
+    Only where it finds a local requirement does it copy the repository before it installs anything.
+    """
+    assert not any((ROOT / folder).exists() for folder in ("binder", ".binder")), (
+        "they would be taken instead"
+    )
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert set(conda) == {"name", "channels", "dependencies"} and conda["name"] == PROJECT["name"]
+    *packages, last = conda["dependencies"]
+    versions = [re.match(r"python\s*=+\s*([\d.]*)", line) for line in packages]
+    assert [found[1] for found in versions if found] == ["3.11"] and "pip" in packages
+    assert [line.split(None, 1)[1] for line in last["pip"] if line.startswith(("-e", "--editable"))] == ["."]
+
+
 @pytest.mark.parametrize("requirement", EVERYTHING)
 def test_the_pinned_version_is_installed(requirement):
     name, pinned = requirement.split("==")

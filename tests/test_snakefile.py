@@ -12,6 +12,7 @@ import nbformat
 import pytest
 import yaml
 
+from barnlib import first_cell
 from barnlib.parameters import ROOT, load_study
 
 pytestmark = pytest.mark.slow
@@ -139,6 +140,9 @@ def test_a_change_reruns_what_depends_on_it(project: Path) -> None:
     read.metadata["kernelspec"] = {"name": "other", "display_name": "Other", "language": "python"}
     nbformat.write(read, notebook)
     assert planned(project) == Counter(), "a notebook's metadata retrain nothing"
+    for path in (project / "notebooks").glob("*.ipynb"):
+        assert first_cell.write(path, "https://github.com/someone/barn")
+    assert planned(project) == Counter(), "the cell for Colab computes nothing"
 
     study_file = project / "params" / "studies" / "smoke.yaml"
     edit(study_file, "evaluation", "bootstrap", value=123)
