@@ -60,7 +60,10 @@ def encoder_card(encoder: Encoder) -> dict[str, Any]:
     if encoder.kind == "oracle":
         what = f"the facts of each picture in a random code, drawn from seed {encoder.seed}"
         return {"what": what, "data": "nothing", "history": []}
-    return read_json(Path(checkpoint_path(encoder.checkpoint)) / "card.json")
+    path = encoder_folder(encoder) / "card.json"
+    if path.is_file():
+        return read_json(path)
+    return {"what": f"published weights, {encoder.checkpoint}", "data": "what its makers say", "history": []}
 
 
 def untrained(model: PreTrainedModel, seed: int) -> PreTrainedModel:

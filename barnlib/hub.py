@@ -19,6 +19,7 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import (
     DryRunError,
     GatedRepoError,
+    HFValidationError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
@@ -60,7 +61,10 @@ def require_safetensors(folder: Path, name: str) -> None:
             "their source, convert them once with `from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)` of "
             "transformers and name NEW_FOLDER as the checkpoint"
         )
-    raise ValueError(f"'{name}' holds no weights: expected *.safetensors in {folder}")
+    raise ValueError(
+        f"'{name}' holds no weights: expected *.safetensors in {folder} (pickled weights are never downloaded: "
+        "where the hub has no others, convert them once with `from_pretrained` and `save_pretrained` of transformers)"
+    )
 
 
 def require_memory(needed: int, free: int, what: str) -> None:
@@ -114,6 +118,10 @@ def _download(name: str) -> Path:
     wanted |= {"repo_id": repository, "revision": revision or None}
     try:
         return Path(snapshot_download(**wanted, local_files_only=True))
+    except HFValidationError:
+        raise ValueError(
+            f"checkpoint '{name}': there is no such folder, and it is no id of a model on the hub (OWNER/NAME)"
+        ) from None
     except LocalEntryNotFoundError:
         pass
     try:

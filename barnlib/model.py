@@ -230,7 +230,8 @@ def _enlarge_vocabulary(language: PreTrainedModel, entries: int) -> None:
     old = embedding.weight.shape[0]
     if entries <= old:
         return
-    language.resize_token_embeddings(entries, mean_resizing=False)
+    with torch.random.fork_rng():  # the new rows are drawn first and then written over
+        language.resize_token_embeddings(entries, mean_resizing=False)
     with torch.no_grad():  # the mean of the old rows: no randomness, and no new token stands out
         layers: Any = language.get_input_embeddings(), language.get_output_embeddings()
         for layer in layers:

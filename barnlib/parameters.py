@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS = ROOT / "params"
@@ -24,7 +24,9 @@ PARAMS = ROOT / "params"
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0)]
 Scale = Literal["nano", "small", "paper"]
+Task = Literal["vqa_scene", "seismic_description", "seismic_coordinates"]
 
 
 def runs_root() -> Path:
@@ -33,9 +35,9 @@ def runs_root() -> Path:
 
 
 class Strict(BaseModel):
-    """Frozen, strictly typed, unknown keys refused."""
+    """Frozen, strictly typed, unknown keys and numbers that are not finite refused."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
 class SceneParameters(Strict):
@@ -142,6 +144,13 @@ class EvaluationParameters(Strict):
     tolerance_km: Rate  # a coordinate answer within this distance is correct
     bootstrap: Count  # resamples behind an interval
 
+    @field_validator("max_new_tokens")
+    @classmethod
+    def _name_every_task(cls, limits: dict[str, int]) -> dict[str, int]:
+        if set(limits) != set(get_args(Task)):
+            raise ValueError(f"expected a limit for each of {', '.join(get_args(Task))}")
+        return limits
+
 
 VALIDATION = ("batch_images", "max_new_tokens", "tolerance_km")
 """Those of `EvaluationParameters` that decide a training run too: its validation curves are scored with them."""
@@ -182,7 +191,7 @@ class Study(Strict):
     title: str
     scale: Scale
     backbones: Annotated[tuple[str, ...], Field(min_length=1)]
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     data: DataParameters
     encoder: EncoderParameters
     prompt: PromptParameters
@@ -192,6 +201,13 @@ class Study(Strict):
     monitor: MonitorParameters
     evaluation: EvaluationParameters
     verdicts: VerdictParameters | None = None  # a study without rules reaches no verdict
+
+    @field_validator("backbones", "seeds")
+    @classmethod
+    def _name_each_once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("expected each of them once: a run that is counted twice narrows every interval")
+        return values
 
     @property
     def folder(self) -> Path:
@@ -443,7 +459,7 @@ def _read(path: Path) -> dict:
 def _parse(model: type[Model], path: Path, content: dict) -> Model:
     try:
         # Through JSON, because pydantic's strict mode takes a YAML list for a tuple only there.
-        return model.model_validate_json(json.dumps(content))
+        return model.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
         raise ValueError("\n".join(_explain(path, problem, model) for problem in error.errors())) from None
 
@@ -451,7 +467,9 @@ def _parse(model: type[Model], path: Path, content: dict) -> Model:
 def _explain(path: Path, problem: Any, model: type[BaseModel]) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(problem["loc"][-1]), _keys(model), n=1)
+        # the same word may be a key elsewhere in the file, which is no suggestion
+        others = [name for name in _keys(model) if name != problem["loc"][-1]]
+        near = difflib.get_close_matches(str(problem["loc"][-1]), others, n=1)
         return f"{path}: unknown key '{key}'" + (f"; did you mean '{near[0]}'?" if near else "")
     if problem["type"] == "missing":
         return f"{path}: key '{key}' is missing"

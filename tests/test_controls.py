@@ -110,6 +110,11 @@ def test_random_weights_are_made_once_and_differ_from_the_trained(study, monkeyp
     assert features.load(study).values.shape[1:] == (9, 16)
 
 
+def test_published_weights_without_a_card_are_described_all_the_same(study):
+    card = encoder_card(load_encoder("clip", "nano"))
+    assert "published weights" in card["what"] and card["history"] == []
+
+
 def test_oracle_features_stand_in_the_cache_in_the_order_of_the_pictures(study, monkeypatch):
     monkeypatch.setattr(
         controls, "card_facts", lambda facts: {"region": facts["region"]}

@@ -139,6 +139,13 @@ def test_what_the_cache_holds_is_used_without_asking(monkeypatch, tmp_path):
     assert not any("*.bin" in str(value) or "*.py" in str(value) for value in only.values())
 
 
+def test_a_path_that_is_no_folder_is_not_asked_of_the_hub():
+    with pytest.raises(
+        ValueError, match=r"'params/checkpoints/nano/nothing': there is no such folder, and it is no id"
+    ):
+        local_folder("params/checkpoints/nano/nothing")
+
+
 def test_pickles_and_empty_folders_are_refused_with_the_way_out(tmp_path):
     with pytest.raises(ValueError, match=r"'mine' holds no weights: expected \*\.safetensors in"):
         require_safetensors(tmp_path, "mine")

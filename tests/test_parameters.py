@@ -1,13 +1,16 @@
 """Study and backbone files: every one loads, and a wrong one is refused by name."""
 
 import json
+from datetime import date
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from barnlib import parameters
-from barnlib.parameters import Backbone, Study, digest, load_backbone, load_encoder, load_study
+from barnlib.data.records import TASKS
+from barnlib.parameters import Backbone, Study, Task, digest, load_backbone, load_encoder, load_study
 
 
 @pytest.fixture
@@ -70,6 +73,10 @@ def test_backbone_cannot_name_anything_of_the_protocol():
     assert set(Backbone.model_fields) & set(Study.model_fields) == {"name", "title", "scale"}
 
 
+def test_the_tasks_are_those_of_the_records():
+    assert get_args(Task) == TASKS
+
+
 def test_colours_are_different():
     colours = [load_backbone(name, "nano").colour for name in load_study("nano").backbones]
     assert len(set(colours)) == len(colours)
@@ -96,6 +103,16 @@ def test_colours_are_different():
         ({"encoder__name": "clop"}, r"no encoder 'clop' in .*did you mean 'clip'"),
         ({"name": "other"}, r"key 'name' is 'other', expected 'nano'"),
         ({"scale": "tiny"}, r"key 'scale'.*found 'tiny'"),
+        ({"seeds": [0, 0]}, r"key 'seeds'.*each of them once.*found \[0, 0\]"),
+        ({"seeds": [-1]}, r"key 'seeds\.0'.*greater than or equal to 0; found -1"),
+        ({"seeds": [date(2026, 1, 1)]}, r"key 'seeds\.0'.*valid integer.*found '2026-01-01'"),
+        ({"backbones": ["llama1", "llama1"]}, r"key 'backbones'.*each of them once"),
+        (
+            {"evaluation__max_new_tokens": {"vqa_scene": 8, "seismic_coordinate": 40}},
+            r"key 'evaluation\.max_new_tokens'.*a limit for each of vqa_scene, seismic_description",
+        ),
+        ({"evaluation__tolerance_km": float("inf")}, r"key 'evaluation\.tolerance_km'.*finite number"),
+        ({"seed": [0]}, r"unknown key 'seed'; did you mean 'seeds'"),
     ],
 )
 def test_malformed_study_is_refused(params, change, message):
