@@ -126,8 +126,17 @@ def test_normalise_range():
 
 
 def test_encoder_is_made_once_with_its_card(tmp_path, monkeypatch):
+    monkeypatch.setenv("BARNLIB_RUNS", str(tmp_path / "runs"))
     recipe = RECIPE.model_copy(update={"epochs": 1.0})
-    nano = Encoder(name="tiny", title="Tiny", scale="nano", checkpoint=str(tmp_path / "tiny"), recipe=recipe)
+    nano = Encoder(
+        name="tiny",
+        title="Tiny",
+        kind="trained",
+        scale="nano",
+        checkpoint=str(tmp_path / "tiny"),
+        recipe=recipe,
+        seed=0,
+    )
     monkeypatch.setattr(encoder, "load_encoder", lambda name, scale: nano)
     folder = encoder.make_encoder("tiny")
     card = read_json(folder / "card.json")
@@ -138,7 +147,9 @@ def test_encoder_is_made_once_with_its_card(tmp_path, monkeypatch):
 
 
 def test_encoder_without_a_recipe_cannot_be_made(monkeypatch):
-    given = Encoder(name="given", title="Given", scale="nano", checkpoint="a/b", recipe=None)
+    given = Encoder(
+        name="given", title="Given", kind="trained", scale="nano", checkpoint="a/b", recipe=None, seed=0
+    )
     monkeypatch.setattr(encoder, "load_encoder", lambda name, scale: given)
     with pytest.raises(ValueError, match=r"encoders/given\.yaml: no recipe at scale nano"):
         encoder.make_encoder("given")

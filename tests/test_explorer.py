@@ -28,8 +28,13 @@ def data(tiny_study: Study, predictions: pd.DataFrame) -> dict:
     return explorer.explorer_data(tiny_study, predictions, questions)
 
 
+def of_the_page(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The answers that the page shows: with the own picture, validation left out."""
+    return predictions[(predictions["condition"] == "image") & (predictions["split"] != "validation")]
+
+
 def test_every_answer_stands_where_its_run_is(tiny_study, predictions, data):
-    shown = predictions[predictions["condition"] == "image"]
+    shown = of_the_page(predictions)
     assert len(data["items"]) == shown["item"].nunique()
     assert data["seeds"] == list(tiny_study.seeds)
     assert [one["name"] for one in data["backbones"]] == list(tiny_study.backbones)
@@ -42,7 +47,7 @@ def test_every_answer_stands_where_its_run_is(tiny_study, predictions, data):
 
 
 def test_a_run_that_did_not_answer_is_marked(tiny_study, predictions):
-    first = predictions["item"].iloc[0]
+    first = of_the_page(predictions)["item"].iloc[0]
     left_out = (predictions["item"] == first) & (predictions["backbone"] == "grouped")
     found = explorer.explorer_data(
         tiny_study, predictions[~left_out], dict.fromkeys(predictions["item"], "what?")
@@ -74,7 +79,7 @@ def test_the_folder_is_complete_and_replaces_an_earlier_one(tiny_study, predicti
     assert not old.exists()
     for name in ("index.html", "items.js", *explorer.OWN):
         assert (folder / name).is_file()
-    shown = predictions[predictions["condition"] == "image"]
+    shown = of_the_page(predictions)
     assert all((folder / image).is_file() for image in shown["image"].unique())
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert tiny_study.title in page and "http" not in page
