@@ -35,7 +35,8 @@ from barnlib.artefacts import build_once, read_json, single_writer, write_json
 from barnlib.data.pictures import generator, picture
 from barnlib.data.records import KINDS, Picture
 from barnlib.geometry import patch_weights
-from barnlib.parameters import ROOT, EncoderRecipe, digest, load_encoder, runs_root
+from barnlib.parameters import ROOT, digest, load_encoder, runs_root
+from barnlib.recipes import EncoderRecipe
 
 log = logging.getLogger(__name__)
 

@@ -13,18 +13,16 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, field_validator
+
+from barnlib.recipes import EncoderRecipe, Recipe
+from barnlib.strict import Count, Fraction, Rate, Seed, Strict, merged, parse, read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS = ROOT / "params"
 
-Count = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Rate = Annotated[float, Field(gt=0)]
-Seed = Annotated[int, Field(ge=0)]
 Scale = Literal["nano", "small", "paper"]
 Task = Literal["vqa_scene", "seismic_description", "seismic_coordinates"]
 
@@ -32,12 +30,6 @@ Task = Literal["vqa_scene", "seismic_description", "seismic_coordinates"]
 def runs_root() -> Path:
     """Folder of everything produced: ``$BARNLIB_RUNS`` where set, else ``runs/`` beside barnlib."""
     return Path(os.environ.get("BARNLIB_RUNS", ROOT / "runs")).resolve()
-
-
-class Strict(BaseModel):
-    """Frozen, strictly typed, unknown keys and numbers that are not finite refused."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
 class SceneParameters(Strict):
@@ -215,60 +207,6 @@ class Study(Strict):
         return runs_root() / self.name
 
 
-class TokenizerRecipe(Strict):
-    """A generation's kind of tokenizer, trained on its own corpus."""
-
-    kind: Literal["sentencepiece_bpe", "byte_level_bpe"]
-    vocabulary: Annotated[int, Field(ge=300)]
-
-
-class CorpusRecipe(Strict):
-    """What a generation reads before it sees an image: tokens in all and the share of each kind of text."""
-
-    tokens: Count
-    prose: Fraction
-    scenes: Fraction
-    seismic: Fraction
-    structured: Fraction  # JSON records and code
-    repeats: Fraction  # random words, written again
-
-
-class Recipe(Strict):
-    """How a nano backbone is made from scratch; each field is one switch of a generation."""
-
-    tokenizer: TokenizerRecipe
-    corpus: CorpusRecipe
-    hidden_size: Count
-    intermediate_size: Count
-    layers: Count
-    attention_heads: Count
-    key_value_heads: Count
-    rope_base: Rate
-    context: Count  # longest sequence that the configuration allows
-    sequence_tokens: Count  # length of a training window
-    learning_rate: Rate
-    batch_tokens: Count
-    seed: int
-
-
-class EncoderRecipe(Strict):
-    """How a nano CLIP is made from scratch, contrastively, on pictures of the training distribution."""
-
-    pictures: Count  # scenes, and as many cards
-    image_size: Count
-    patch_size: Count
-    hidden_size: Count
-    layers: Count
-    attention_heads: Count
-    text_layers: Count
-    projection_size: Count
-    epochs: Rate
-    batch_images: Count
-    learning_rate: Rate
-    weight_decay: Annotated[float, Field(ge=0)]
-    seed: int
-
-
 EncoderKind = Literal["trained", "random", "oracle"]
 
 
@@ -333,9 +271,6 @@ class Backbone(Strict):
     recipe: Recipe | None
 
 
-Model = TypeVar("Model", bound=BaseModel)
-
-
 def study_names() -> tuple[str, ...]:
     """Names of the studies in ``params/studies``."""
     return _names("studies")
@@ -356,7 +291,7 @@ def load_study(name: str) -> Study:
             the key); a backbone that does not exist or has no checkpoint at the study's scale.
     """
     path = _existing("study", "studies", name)
-    study = _parse(Study, path, {"name": name} | _with_base(path))
+    study = parse(Study, path, {"name": name} | _with_base(path))
     if study.name != name:
         raise ValueError(f"{path}: key 'name' is '{study.name}', expected '{name}', the name of the file")
     load_encoder(study.encoder.name, study.scale)
@@ -372,7 +307,7 @@ def load_backbone(name: str, scale: str) -> Backbone:
         ValueError: no such backbone, no such scale in its file, or a malformed file.
     """
     path = _existing("backbone", "backbones", name)
-    file = _parse(BackboneFile, path, _read(path))
+    file = parse(BackboneFile, path, read_yaml(path))
     at_scale = _at_scale(path, file, scale)
     return Backbone(name=name, title=file.title, colour=file.colour, scale=scale, **dict(at_scale))
 
@@ -380,7 +315,7 @@ def load_backbone(name: str, scale: str) -> Backbone:
 def load_encoder(name: str, scale: str) -> Encoder:
     """The encoder ``params/encoders/NAME.yaml`` at one scale. Raises as :func:`load_backbone`."""
     path = _existing("encoder", "encoders", name)
-    file = _parse(EncoderFile, path, _read(path))
+    file = parse(EncoderFile, path, read_yaml(path))
     at_scale = dict(_at_scale(path, file, scale))
     return Encoder(name=name, title=file.title, kind=file.kind, scale=scale, **at_scale)
 
@@ -400,29 +335,15 @@ def digest(value: Any) -> str:
 
 def _with_base(path: Path) -> dict:
     """The content of a study file, put over that of the study that it names as ``base``."""
-    content = _read(path)
+    content = read_yaml(path)
     if "base" not in content:
         return content
-    base = _read(_existing("study", "studies", content.pop("base")))
+    base = read_yaml(_existing("study", "studies", content.pop("base")))
     if "base" in base:
         raise ValueError(
             f"{path}: key 'base': a study with a base of its own cannot be one; name '{base['base']}'"
         )
-    return _merged(base, content)
-
-
-def _merged(base: dict, over: dict) -> dict:
-    """``base`` with the keys of ``over``; where both hold mappings, these are merged in the same way."""
-    both = {
-        key: _merged(base[key], over[key])
-        for key in base.keys() & over.keys()
-        if _are_mappings(base[key], over[key])
-    }
-    return base | over | both
-
-
-def _are_mappings(*values: Any) -> bool:
-    return all(isinstance(value, dict) for value in values)
+    return merged(base, content)
 
 
 def _at_scale(path: Path, file: BaseModel, scale: str) -> BaseModel:
@@ -444,49 +365,3 @@ def _existing(word: str, folder: str, name: str) -> Path:
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise ValueError(f"no {word} '{name}' in {PARAMS / folder}: there are {', '.join(names)}{hint}")
     return PARAMS / folder / f"{name}.yaml"
-
-
-def _read(path: Path) -> dict:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected keys and values, found {type(content).__name__}")
-    return content
-
-
-def _parse(model: type[Model], path: Path, content: dict) -> Model:
-    try:
-        # Through JSON, because pydantic's strict mode takes a YAML list for a tuple only there.
-        return model.model_validate_json(json.dumps(content, default=str))
-    except ValidationError as error:
-        raise ValueError("\n".join(_explain(path, problem, model) for problem in error.errors())) from None
-
-
-def _explain(path: Path, problem: Any, model: type[BaseModel]) -> str:
-    key = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        # the same word may be a key elsewhere in the file, which is no suggestion
-        others = [name for name in _keys(model) if name != problem["loc"][-1]]
-        near = difflib.get_close_matches(str(problem["loc"][-1]), others, n=1)
-        return f"{path}: unknown key '{key}'" + (f"; did you mean '{near[0]}'?" if near else "")
-    if problem["type"] == "missing":
-        return f"{path}: key '{key}' is missing"
-    found = problem["input"]
-    hint = (
-        " (YAML reads 1e-4 as text; write 1.0e-4)"
-        if isinstance(found, str) and "float" in problem["type"]
-        else ""
-    )
-    return f"{path}: key '{key}': {problem['msg']}; found {found!r}{hint}"
-
-
-def _keys(model: type[BaseModel]) -> list[str]:
-    keys: list[str] = []
-    for name, field in model.model_fields.items():
-        keys.append(name)
-        for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
-            if isinstance(part, type) and issubclass(part, BaseModel):
-                keys += _keys(part)
-    return keys

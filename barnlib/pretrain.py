@@ -31,7 +31,8 @@ from barnlib import checkpoints
 from barnlib.artefacts import build_once, file_digest, read_json, single_writer, write_json
 from barnlib.corpus import KINDS, WHOLE, documents, sample_text
 from barnlib.library_text import package_versions
-from barnlib.parameters import ROOT, Recipe, digest, load_backbone, runs_root
+from barnlib.parameters import ROOT, digest, load_backbone, runs_root
+from barnlib.recipes import Recipe
 from barnlib.text_probe import nats_per_byte, text_accuracy
 from barnlib.tokenization import train_tokenizer
 

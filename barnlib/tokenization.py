@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from barnlib.parameters import TokenizerRecipe
+from barnlib.recipes import TokenizerRecipe
 
 PAD, IMAGE = "<pad>", "<image>"
 SENTENCEPIECE_SPECIAL = ("<unk>", "<s>", "</s>")

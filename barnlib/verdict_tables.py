@@ -15,7 +15,8 @@ from barnlib.artefacts import write_json
 from barnlib.evidence import CLAIMS
 from barnlib.findings import TASK_TITLES
 from barnlib.measures import joint, measure_words, worded
-from barnlib.parameters import ROOT, Strict, Study, load_backbone
+from barnlib.parameters import ROOT, Study, load_backbone
+from barnlib.strict import Strict
 from barnlib.verdicts import Verdict
 
 NUMBERS = ("estimate", "low", "high", "p", "test", "n", "seeds", "note")

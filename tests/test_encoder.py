@@ -12,7 +12,8 @@ from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 from barnlib import checkpoints, encoder
 from barnlib.artefacts import read_json
 from barnlib.encoder import contrast, draw_pictures, load_vision_model, normalise, text_tokenizer, train_clip
-from barnlib.parameters import Encoder, EncoderRecipe
+from barnlib.parameters import Encoder
+from barnlib.recipes import EncoderRecipe
 
 RECIPE = EncoderRecipe(
     pictures=12,

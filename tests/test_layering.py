@@ -63,9 +63,11 @@ WITHOUT_TORCH = (
     "jackknife",
     "ledger",
     "parameters",
+    "recipes",
     "replicates",
     "runs",
     "scoring",
+    "strict",
     "states_table",
     "data.dataset_card",
     "data.recorded",
@@ -73,7 +75,9 @@ WITHOUT_TORCH = (
 )
 # A module may import only from its own layer and those above it.
 LAYERS = (
-    {"", "parameters"},
+    {"", "strict"},
+    {"recipes"},
+    {"parameters"},
     {"artefacts", "geometry"},
     {"data"},
     {"controls", "corpus", "encoder", "features", "ledger", "probes", "prompts", "scoring", "tokenization"},

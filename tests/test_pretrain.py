@@ -13,8 +13,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from barnlib import pretrain, text_probe
 from barnlib.artefacts import verify
 from barnlib.corpus import documents, sample_text
-from barnlib.parameters import ROOT, Recipe, backbone_names, load_backbone
+from barnlib.parameters import ROOT, backbone_names, load_backbone
 from barnlib.pretrain import corpus_shares, make_backbone, new_llama, pack_windows, rate, train
+from barnlib.recipes import Recipe
 from barnlib.text_probe import answer_texts, nats_per_byte
 from barnlib.tokenization import train_tokenizer
 

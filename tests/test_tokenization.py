@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from barnlib.corpus import sample_text
-from barnlib.parameters import TokenizerRecipe
 from barnlib.prompts import Prompter
+from barnlib.recipes import TokenizerRecipe
 from barnlib.tokenization import BYTES, LLAMA3_SPLIT, train_tokenizer
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "tokenizers"

@@ -1,0 +1,98 @@
+"""Frozen, strictly typed models and the YAML files that they are read from.
+
+In:  a YAML file and the model that it must fit.
+Out: the model; or a `ValueError` that names the file, the key, what was expected and what was found.
+Next: recipes.py and parameters.py say what the files of ``params/`` hold.
+"""
+
+import difflib
+import json
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class Strict(BaseModel):
+    """Frozen, strictly typed, unknown keys and numbers that are not finite refused."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> dict:
+    """The keys and values of a YAML file.
+
+    Raises:
+        ValueError: no valid YAML, or something else than keys and values; names the file.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected keys and values, found {type(content).__name__}")
+    return content
+
+
+def parse(model: type[Model], path: Path, content: dict) -> Model:
+    """The model of a file's content.
+
+    Raises:
+        ValueError: one line for each key that is unknown, missing or of another type, with the file and the key.
+    """
+    try:
+        # Through JSON, because pydantic's strict mode takes a YAML list for a tuple only there.
+        return model.model_validate_json(json.dumps(content, default=str))
+    except ValidationError as error:
+        raise ValueError("\n".join(_explain(path, problem, model) for problem in error.errors())) from None
+
+
+def _explain(path: Path, problem: Any, model: type[BaseModel]) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        # the same word may be a key elsewhere in the file, which is no suggestion
+        others = [name for name in _keys(model) if name != problem["loc"][-1]]
+        near = difflib.get_close_matches(str(problem["loc"][-1]), others, n=1)
+        return f"{path}: unknown key '{key}'" + (f"; did you mean '{near[0]}'?" if near else "")
+    if problem["type"] == "missing":
+        return f"{path}: key '{key}' is missing"
+    found = problem["input"]
+    hint = (
+        " (YAML reads 1e-4 as text; write 1.0e-4)"
+        if isinstance(found, str) and "float" in problem["type"]
+        else ""
+    )
+    return f"{path}: key '{key}': {problem['msg']}; found {found!r}{hint}"
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    keys: list[str] = []
+    for name, field in model.model_fields.items():
+        keys.append(name)
+        for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                keys += _keys(part)
+    return keys
+
+
+def merged(base: dict, over: dict) -> dict:
+    """``base`` with the keys of ``over``; where both hold mappings, these are merged in the same way."""
+    both = {
+        key: merged(base[key], over[key])
+        for key in base.keys() & over.keys()
+        if _are_mappings(base[key], over[key])
+    }
+    return base | over | both
+
+
+def _are_mappings(*values: Any) -> bool:
+    return all(isinstance(value, dict) for value in values)
