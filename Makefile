@@ -16,6 +16,7 @@ made = $(basename $(notdir $(shell grep -ls '^  recipe:' params/$(1)/*.yaml)))
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
+LAB := .venv-lab/installed
 # Two processes of one thread are faster than one of two threads, and the same numbers come out.
 export OMP_NUM_THREADS ?= 1
 # Progress of the study's own steps is shown; notices of libraries about loading a file are not.
@@ -33,7 +34,7 @@ study: $(INSTALLED)
 smoke:
 	@$(MAKE) --no-print-directory study STUDY=smoke
 
-test: lint
+test: lint $(LAB)
 	$(BIN)/pytest -n $(CORES) --dist loadfile
 
 lint: $(INSTALLED)
@@ -53,4 +54,9 @@ $(INSTALLED): pyproject.toml
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --no-deps --retries 1 $(TORCH_INDEX) "$$(sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)"
 	$(BIN)/pip install --quiet --editable '.[test]'
+	@touch $@
+
+$(LAB): pyproject.toml $(INSTALLED)
+	test -x .venv-lab/bin/pip || $(PYTHON) -m venv .venv-lab
+	.venv-lab/bin/pip install --quiet "$$(sed -n 's/^lab = \["\(.*\)"\]/\1/p' pyproject.toml)"
 	@touch $@

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions, version
@@ -15,6 +16,7 @@ from barnlib.parameters import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 RUNTIME = PROJECT["dependencies"]
 EVERYTHING = RUNTIME + PROJECT["optional-dependencies"]["test"]
+LAB = PROJECT["optional-dependencies"]["lab"]  # in an environment of its own
 
 
 def name_of(requirement: str) -> str:
@@ -45,10 +47,18 @@ def undeclared(names: set[str], declared: list[str]) -> dict[str, list[str]]:
 
 
 def test_every_version_is_pinned_once():
-    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[\w.]+", requirement) for requirement in EVERYTHING), (
-        EVERYTHING
+    both = EVERYTHING + LAB
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[\w.]+", requirement) for requirement in both), both
+    assert len({name_of(requirement) for requirement in both}) == len(both)
+
+
+def test_the_study_does_not_start_more_slowly_for_jupyterlab():
+    """jupyterlab brings rfc3987-syntax, which jsonschema, and so nbformat and Altair, take over a second to import."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, nbformat, altair; sys.exit('rfc3987_syntax' in sys.modules)"],
+        check=False,
     )
-    assert len({name_of(requirement) for requirement in EVERYTHING}) == len(EVERYTHING)
+    assert done.returncode == 0
 
 
 def test_conda_gets_the_same_versions():

@@ -1,6 +1,7 @@
 """A notebook opened and run in a real JupyterLab, by its menu, in headless Chromium.
 
 The notebook lies alone in a folder that has nothing to do with the project, which is also where the server was started.
+JupyterLab is in an environment of its own (pyproject.toml says why); the notebook's kernel is in the project's.
 """
 
 import json
@@ -24,6 +25,7 @@ from barnlib.parameters import ROOT
 from tests.in_browser import LOCAL, requests, started, until
 
 pytestmark = pytest.mark.slow
+JUPYTERLAB = ROOT / ".venv-lab" / "bin" / "jupyter-lab"
 NOTEBOOK = "recorded.ipynb"  # needs no run of a study
 START_S, OPEN_S, RUN_S, END_S = 120, 120, 240, 30
 READY = "document.body.textContent.includes('Python 3 (ipykernel) | Idle')"  # in the status bar
@@ -49,6 +51,8 @@ def browser() -> Iterator[object]:
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
     """JupyterLab with nobody's settings, ended with its kernels after the test."""
+    if not JUPYTERLAB.exists():
+        pytest.skip(f"{JUPYTERLAB} is not there: `make test` installs it before it runs the tests")
     folder, log = tmp_path / "elsewhere", tmp_path / "log.txt"
     folder.mkdir()
     shutil.copy(ROOT / "notebooks" / NOTEBOOK, folder)
@@ -59,6 +63,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     token, port = secrets.token_hex(16), free_port()
     own = ("CONFIG", "DATA", "RUNTIME")
     environment = os.environ | {f"JUPYTER_{name}_DIR": str(tmp_path / name.lower()) for name in own}
+    environment["JUPYTER_PATH"] = str(project_kernel(tmp_path / "kernel"))  # found before JupyterLab's own
     options = {
         "ServerApp.ip": "127.0.0.1",
         "ServerApp.port": port,
@@ -68,7 +73,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         "LabApp.user_settings_dir": tmp_path / "settings",
         "LabApp.workspaces_dir": tmp_path / "workspaces",
     }
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    command = [str(JUPYTERLAB), "--no-browser", "--allow-root"]
     command += [f"--{name}={value}" for name, value in options.items()]
     with log.open("w") as out:
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT)
@@ -82,6 +87,16 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
             server.wait(END_S)
         except subprocess.TimeoutExpired:
             server.kill()
+
+
+def project_kernel(folder: Path) -> Path:
+    """A data folder of Jupyter whose kernel `python3` is this interpreter."""
+    spec = folder / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    start = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    named = {"argv": start, "display_name": "Python 3 (ipykernel)", "language": "python"}
+    spec.write_text(json.dumps(named), encoding="utf-8")
+    return folder
 
 
 def free_port() -> int:

@@ -24,7 +24,6 @@ image does not show.
 from functools import lru_cache
 
 import numpy as np
-from obspy.signal.spectral_estimation import get_nhnm, get_nlnm
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 from scipy.signal import butter, sosfilt
 
@@ -200,6 +199,9 @@ def _after_fastest(earthquake: Earthquake, samples: int, rate: float) -> np.ndar
 def _noise_amplitudes(length: int, rate: float) -> tuple[np.ndarray, np.ndarray]:
     """Square roots of the low and high noise models' velocity power, float64[F] each, m/s per root Hz; 0 at 0
     Hz."""
+    # Imported where it is used: half a second that those who draw nothing need not wait.
+    from obspy.signal.spectral_estimation import get_nhnm, get_nlnm
+
     frequencies = rfftfreq(length, 1.0 / rate)[1:]
     models = []
     for periods_s, decibels in (get_nlnm(), get_nhnm()):

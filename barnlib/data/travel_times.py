@@ -7,10 +7,12 @@ incidence.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from obspy.taup import TauPyModel
-from obspy.taup.seismic_phase import SeismicPhase
+
+if TYPE_CHECKING:
+    from obspy.taup.seismic_phase import SeismicPhase
 
 EARTH_MODEL = "iasp91"
 
@@ -59,6 +61,10 @@ def travel_times() -> TravelTimes:
     distance is the least over all its branches (Crotwell et al. 1999). Agrees with TauP's own arrivals to
     0.01 s in the median and 0.5 s at worst, near 20 degrees.
     """
+    # Imported where they are used: TauP takes 0.8 s to import, and most of those who import this draw nothing.
+    from obspy.taup import TauPyModel
+    from obspy.taup.seismic_phase import SeismicPhase
+
     depths_km = np.concatenate([np.arange(0, 70, 10), np.arange(70, 701, 30)]).astype(float)
     distances_deg = np.linspace(5.0, 95.0, 361)
     model = TauPyModel(EARTH_MODEL).model
@@ -73,7 +79,7 @@ def travel_times() -> TravelTimes:
     return TravelTimes(depths_km, distances_deg, tables["P"], tables["S"])
 
 
-def _first_arrivals(phase: SeismicPhase, distances_deg: np.ndarray) -> np.ndarray:
+def _first_arrivals(phase: "SeismicPhase", distances_deg: np.ndarray) -> np.ndarray:
     """Least time of a phase at each distance, seconds, float64[distances]; infinite where no branch
     reaches."""
     if len(phase.dist) < 2:
