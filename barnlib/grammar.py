@@ -24,6 +24,8 @@ from barnlib.prompts import Prompter
 _LATITUDE = r"-?(90\.0|[1-8]?[0-9]\.[0-9])"
 _LONGITUDE = r"-?(180\.0|(1[0-7][0-9]|[1-9]?[0-9])\.[0-9])"
 COORDINATES = rf'\{{"latitude": {_LATITUDE}, "longitude": {_LONGITUDE}\}}'
+FORMS = {"seismic_coordinates": COORDINATES}
+"""By task, the form of an answer where one is asked for."""
 
 
 class Grammar:

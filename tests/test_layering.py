@@ -82,12 +82,13 @@ LAYERS = (
     {"data"},
     {"controls", "corpus", "encoder", "features", "ledger", "probes", "prompts", "scoring", "tokenization"},
     {"ceiling", "grammar", "packing", "pretrain"},
+    {"jobs"},
     {"model"},
     {"forward"},
     {"decoding", "likelihood"},
     {"preflight"},
     {"finetune"},
-    {"states"},
+    {"inference", "states"},
     {"predict"},
 )
 HEAVY = {"torch", "transformers", "peft"}

@@ -6,8 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from barnlib import finetune, ledger, predict
@@ -15,6 +13,7 @@ from barnlib.assembly import assemble, trained_model
 from barnlib.data.build import data_folder, load_items
 from barnlib.encoder import normalise
 from barnlib.grammar import COORDINATES, Grammar
+from barnlib.jobs import jobs
 from barnlib.metrics import PREDICTION_COLUMNS, accuracy_table
 from barnlib.scoring import score
 
@@ -182,21 +181,7 @@ def test_each_condition_shows_what_it_says(table):
     assert shuffled.groupby("image")["shown"].nunique().eq(1).all()
 
 
-@settings(deadline=None, max_examples=50)
-@given(count=st.integers(2, 30), seed=st.integers(0, 1000))
-def test_shuffling_leaves_no_image_in_its_place_and_uses_each_once(count, seed):
-    images = [str(n) for n in range(count)]
-    found = predict.shuffled_images(images, np.random.default_rng(seed))
-    assert sorted(found.values()) == sorted(found) == sorted(images)
-    assert all(image != other for image, other in found.items())
-
-
-def test_one_image_cannot_be_shuffled():
-    with pytest.raises(ValueError, match=r"1 image\(s\) to shuffle \(a\)"):
-        predict.shuffled_images(["a"], np.random.default_rng(0))
-
-
-def test_an_interrupted_evaluation_goes_on_with_the_next_part(folder, table, tiny_study, parts, monkeypatch):
+def test_an_interrupted_evaluation_goes_on_with_the_next_part(folder, table, tiny_study, monkeypatch):
     (folder / "manifest.json").unlink()
     original, calls = predict.predictions, []
 
@@ -210,11 +195,15 @@ def test_an_interrupted_evaluation_goes_on_with_the_next_part(folder, table, tin
     with pytest.raises(KeyboardInterrupt):
         predict.evaluate_run(tiny_study, "plain", 0)
     first = calls[:3]
+    kept = next(folder.with_name("plain-seed0.parts").rglob("measured.json"))
+    kept.write_text(json.dumps({"wall_s": 1000.0, "cpu_s": 2000.0, "peak_memory_mib": 10**6}))
     calls[:] = ["already"] * 4
     assert predict.evaluate_run(tiny_study, "plain", 0) == folder
-    names = [job.name for job in predict.jobs(parts)]
+    names = [job.name for job in jobs(tiny_study)]
     assert first == names[:3] and calls[4:] == names[3:]
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "predictions.parquet"), table)
+    measured = json.loads((folder / "evaluation.json").read_text())
+    assert measured["wall_s"] > 1000 and measured["cpu_s"] > 2000 and measured["peak_memory_mib"] == 10**6
     files = ["evaluation.json", "hidden.json", "hidden.safetensors", "manifest.json", "predictions.parquet"]
     assert sorted(path.name for path in folder.iterdir()) == files
     assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
