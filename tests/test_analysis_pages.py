@@ -59,7 +59,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BARNLIB_RUNS", str(tmp_path_factory.mktemp("runs")))
         made = load_study("smoke")
-        quick = made.model_copy(update={"evaluation": made.evaluation.model_copy(update={"bootstrap": 20})})
+        quick = made.model_copy(
+            update={"seeds": (0, 1), "evaluation": made.evaluation.model_copy(update={"bootstrap": 20})}
+        )
         write_runs(quick)
         yield quick
 

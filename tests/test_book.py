@@ -15,7 +15,7 @@ from barnlib.parameters import ROOT, load_study
 @pytest.fixture()
 def study(tmp_path, monkeypatch):
     monkeypatch.setenv("BARNLIB_RUNS", str(tmp_path / "runs"))
-    return load_study("smoke")
+    return load_study("smoke").model_copy(update={"seeds": (0, 1)})
 
 
 def collected(study, sources: Path) -> Path:
