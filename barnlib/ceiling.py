@@ -16,9 +16,9 @@ from barnlib import features
 from barnlib.controls import encoder_folder, untrained
 from barnlib.data.build import build_data
 from barnlib.data.records import Picture, read_pictures
-from barnlib.encoder import MEAN, STD, load_vision_model, normalisation
 from barnlib.parameters import Study, load_encoder
 from barnlib.probes import probe
+from barnlib.vision import MEAN, STD, load_vision_model, normalisation
 
 BATCH = 64
 OWN = {"trained": "trained encoder", "random": "random encoder", "oracle": "oracle"}  # by kind of encoder

@@ -26,9 +26,9 @@ from barnlib.data.descriptions import coarse_place, description_facts
 from barnlib.data.earthquakes import Earthquake
 from barnlib.data.records import Picture
 from barnlib.data.scenes import ATTRIBUTES
-from barnlib.encoder import load_vision_model
 from barnlib.hub import local_folder
 from barnlib.parameters import Encoder, checkpoint_path, runs_root
+from barnlib.vision import load_vision_model
 
 Array = NDArray[np.float32]
 DEGREES = ("latitude_deg", "longitude_deg", "station_latitude_deg", "station_longitude_deg")

@@ -23,10 +23,10 @@ from barnlib.artefacts import build_once, file_digest, read_json, write_json
 from barnlib.controls import encoder_folder
 from barnlib.data.build import build_data
 from barnlib.data.records import SPLITS, read_pictures
-from barnlib.encoder import MEAN, STD, class_tokens, load_vision_model, normalisation, normalise
 from barnlib.hub import require_disk
 from barnlib.ledger import text_digest
 from barnlib.parameters import Study, load_encoder
+from barnlib.vision import MEAN, STD, class_tokens, load_vision_model, normalisation, normalise
 
 BATCH = 64
 GREY = 128  # an even picture of this level is the blank image
@@ -112,7 +112,7 @@ def patch_features(
     float32[B, T, D] on the CPU, as LLaVA takes them.
 
     Args:
-        mean, std: of the encoder's own image processor (:func:`barnlib.encoder.normalisation`).
+        mean, std: of the encoder's own image processor (:func:`barnlib.vision.normalisation`).
     """
     device = next(model.parameters()).device
     hidden = model(normalise(pixels, mean, std).to(device), output_hidden_states=True).hidden_states[layer]

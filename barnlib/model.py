@@ -22,8 +22,8 @@ from transformers import (
 )
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
-from barnlib.encoder import has_class_token, load_vision_model
 from barnlib.prompts import Prompter
+from barnlib.vision import has_class_token, load_vision_model
 
 PARTS = {"projector": "multi_modal_projector.", "lora": ".lora_"}  # trained parts, by a piece of their names
 # of a model without LoRA, all of whose language model is trained; a tied output layer goes with the embedding

@@ -16,11 +16,11 @@ from barnlib.artefacts import build_once, file_digest, read_json, write_json
 from barnlib.controls import encoder_folder
 from barnlib.data.build import data_folder
 from barnlib.data.pictures import generator
-from barnlib.encoder import load_vision_model, normalisation
 from barnlib.features import BATCH, encoder_digest, patch_features, read_pixels
 from barnlib.features import load as load_features
 from barnlib.parameters import Study, load_encoder
 from barnlib.perturbations import KINDS, disturb
+from barnlib.vision import load_vision_model, normalisation
 
 
 def perturbed_features(study: Study, images: Sequence[str]) -> dict[str, torch.Tensor]:

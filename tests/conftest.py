@@ -103,7 +103,7 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import CLIPVisionConfig, CLIPVisionModel
 
-    from barnlib.encoder import image_processor
+    from barnlib.vision import image_processor
 
     folder = tmp_path_factory.mktemp("clip")
     torch.manual_seed(3)

@@ -6,8 +6,8 @@ from PIL import Image
 
 from barnlib.ceiling import patches
 from barnlib.controls import untrained
-from barnlib.encoder import load_vision_model
 from barnlib.features import patch_features
+from barnlib.vision import load_vision_model
 
 
 def test_an_untrained_encoder_has_the_same_shape_and_other_weights(tiny_clip):

@@ -1,19 +1,17 @@
 """The nano CLIP: contrast against CLIP's own loss, the saved folder, and that training lowers the loss."""
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, CLIPModel
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
 from barnlib import checkpoints, encoder
 from barnlib.artefacts import read_json
-from barnlib.encoder import contrast, draw_pictures, load_vision_model, normalise, text_tokenizer, train_clip
+from barnlib.encoder import contrast, draw_pictures, text_tokenizer, train_clip
 from barnlib.parameters import Encoder
 from barnlib.recipes import EncoderRecipe
+from barnlib.vision import load_vision_model, normalise
 
 RECIPE = EncoderRecipe(
     pictures=12,
@@ -107,23 +105,11 @@ def test_folder_is_an_ordinary_clip(made):
     assert not any(p.requires_grad for p in tower.parameters())
 
 
-def test_saved_processor_does_what_normalise_does(made):
-    folder, _, pixels, _ = made
-    processor = CLIPImageProcessorPil.from_pretrained(folder)
-    values = processor(Image.fromarray(pixels[0]), return_tensors="pt")["pixel_values"]
-    torch.testing.assert_close(values, normalise(pixels[:1]), atol=1e-6, rtol=0)
-
-
 def test_tokenizer_knows_every_word_and_keeps_the_end_apart_from_two():
     tokenizer = text_tokenizer(["P arrival at -12 s, far north."])
     ids = tokenizer("p arrival at -12 s")["input_ids"]
     assert tokenizer.unk_token_id not in ids
     assert tokenizer.eos_token_id != 2  # transformers pools such a text at its largest id instead
-
-
-def test_normalise_range():
-    ends = normalise(np.array([0, 255], np.uint8).reshape(1, 1, 2, 1).repeat(3, axis=3))
-    assert ends.min() == -1 and ends.max() == 1 and ends.shape == (1, 3, 1, 2)
 
 
 def test_encoder_is_made_once_with_its_card(tmp_path, monkeypatch):

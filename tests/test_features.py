@@ -7,8 +7,9 @@ from PIL import Image
 
 from barnlib import features, parameters
 from barnlib.data.build import build_data, load_pictures
-from barnlib.encoder import draw_pictures, load_vision_model, train_clip
+from barnlib.encoder import draw_pictures, train_clip
 from barnlib.parameters import load_study
+from barnlib.vision import load_vision_model
 from tests.test_encoder import RECIPE
 
 

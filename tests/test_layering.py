@@ -80,6 +80,7 @@ LAYERS = (
     {"parameters"},
     {"artefacts", "geometry"},
     {"data"},
+    {"vision"},
     {"controls", "corpus", "encoder", "features", "ledger", "probes", "prompts", "scoring", "tokenization"},
     {"ceiling", "grammar", "packing", "pretrain"},
     {"jobs"},

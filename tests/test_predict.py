@@ -11,11 +11,11 @@ from PIL import Image
 from barnlib import finetune, ledger, predict
 from barnlib.assembly import assemble, trained_model
 from barnlib.data.build import data_folder, load_items
-from barnlib.encoder import normalise
 from barnlib.grammar import COORDINATES, Grammar
 from barnlib.jobs import jobs
 from barnlib.metrics import PREDICTION_COLUMNS, accuracy_table
 from barnlib.scoring import score
+from barnlib.vision import normalise
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,11 +12,11 @@ from barnlib import finetune, ledger, predict, states
 from barnlib.assembly import assemble, untrained_model
 from barnlib.data.build import data_folder, load_items
 from barnlib.data.pictures import generator
-from barnlib.encoder import normalise
 from barnlib.model import load_trained_state
 from barnlib.perturbations import KINDS, disturb
 from barnlib.perturbed import perturbed_features
 from barnlib.states_table import PROBED, VIEWS, read_states, tensor_name
+from barnlib.vision import normalise
 
 NEAR = {"atol": 2e-2, "rtol": 2e-2}  # float16 on disk
 
