@@ -1,7 +1,7 @@
 # make study [STUDY=nano]   the whole study and its book        make test    lint, types, every test
 # make smoke                the same in minutes, for CI          make lint    ruff and mypy only
 # make checkpoints          make the encoders and backbones that are missing or have another recipe (hours)
-# make clean                delete runs/ and caches, not the environment
+# make lab                  JupyterLab on the notebooks          make clean   delete runs/ and caches, not the environment
 
 STUDY ?= nano
 PYTHON ?= python3
@@ -25,7 +25,7 @@ export TRANSFORMERS_VERBOSITY ?= error
 export HF_HUB_DISABLE_PROGRESS_BARS ?= 1
 
 .DEFAULT_GOAL := study
-.PHONY: study smoke test lint checkpoints clean
+.PHONY: study smoke test lint lab checkpoints clean
 
 study: $(INSTALLED)
 	@$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet rules reason host $(if $(filter-out 0,$(GPUS)),--resources gpu=$(GPUS)) --config study=$(STUDY)
@@ -41,6 +41,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+lab: $(LAB)
+	.venv-lab/bin/jupyter-lab --notebook-dir=.
 
 checkpoints: $(INSTALLED)
 	$(foreach encoder,$(call made,encoders),$(BIN)/python -m barnlib.encoder $(encoder) &&) true
@@ -59,4 +62,5 @@ $(INSTALLED): pyproject.toml
 $(LAB): pyproject.toml $(INSTALLED)
 	test -x .venv-lab/bin/pip || $(PYTHON) -m venv .venv-lab
 	.venv-lab/bin/pip install --quiet "$$(sed -n 's/^lab = \["\(.*\)"\]/\1/p' pyproject.toml)"
+	JUPYTER_PATH=$(CURDIR)/.venv-lab/share/jupyter $(BIN)/python -m ipykernel install --prefix .venv-lab >/dev/null # its kernel is the project's
 	@touch $@

@@ -10,7 +10,6 @@ import secrets
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -63,7 +62,6 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     token, port = secrets.token_hex(16), free_port()
     own = ("CONFIG", "DATA", "RUNTIME")
     environment = os.environ | {f"JUPYTER_{name}_DIR": str(tmp_path / name.lower()) for name in own}
-    environment["JUPYTER_PATH"] = str(project_kernel(tmp_path / "kernel"))  # found before JupyterLab's own
     options = {
         "ServerApp.ip": "127.0.0.1",
         "ServerApp.port": port,
@@ -87,16 +85,6 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
             server.wait(END_S)
         except subprocess.TimeoutExpired:
             server.kill()
-
-
-def project_kernel(folder: Path) -> Path:
-    """A data folder of Jupyter whose kernel `python3` is this interpreter."""
-    spec = folder / "kernels" / "python3" / "kernel.json"
-    spec.parent.mkdir(parents=True)
-    start = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    named = {"argv": start, "display_name": "Python 3 (ipykernel)", "language": "python"}
-    spec.write_text(json.dumps(named), encoding="utf-8")
-    return folder
 
 
 def free_port() -> int:
