@@ -13,25 +13,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from barnlib.model import Model, llava
-from barnlib.packing import IGNORED, PackedBatch
+from barnlib.packing import PackedBatch
 
 WATCHED = "barnlib_watched_sdpa"
 
 
-def last_prompt_tokens(packed: PackedBatch) -> Tensor:
-    """bool[B, L]: the position of each branch that predicts its first answer token, in a batch with answers."""
-    answer = packed.labels != IGNORED
-    return F.pad(~answer[:, :-1] & answer[:, 1:], (0, 1))
-
-
 def image_share(packed: PackedBatch) -> Tensor:
     """float32[N]: the share of image tokens among the tokens that each last prompt token sees."""
-    at = last_prompt_tokens(packed)
+    at = packed.last_prompt_tokens()
     seen = packed.attention_mask[:, 0].sum(-1)[at]
     return packed.image_tokens / seen.float()
 
@@ -52,7 +45,7 @@ def watched_attention(model: Model, packed: PackedBatch) -> Iterator[list[Tensor
     if reason := unwatchable(model):
         raise ValueError(reason)
     config = _language_config(model)
-    at, image = last_prompt_tokens(packed), packed.input_ids == packed.image_token_id
+    at, image = packed.last_prompt_tokens(), packed.input_ids == packed.image_token_id
     masses: list[Tensor] = []
 
     def attend(

@@ -74,11 +74,11 @@ def hidden_states(
         likelihood, output = _likelihood(model, packed, features, output_hidden_states=True)
         answer = packed.labels != IGNORED
         number = packed.numbers()[answer]
-        before_answer = F.pad(~answer[:, :-1] & answer[:, 1:], (0, 1))
+        last_prompt_tokens = packed.last_prompt_tokens()
         is_image = packed.input_ids == packed.image_token_id
         found: dict[str, list[Tensor]] = {"last_prompt_token": [], "image_mean": [], "answer_mean": []}
         for layer in output.hidden_states:  # float32[B, L, D]
-            found["last_prompt_token"].append(layer[before_answer])
+            found["last_prompt_token"].append(layer[last_prompt_tokens])
             image = layer[is_image].view(len(layer), packed.image_tokens, -1).mean(1)
             found["image_mean"].append(image.repeat_interleave(packed.counts, 0))
             total = layer.new_zeros(len(likelihood.branch_nats), layer.shape[-1]).index_add_(

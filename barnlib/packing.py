@@ -69,6 +69,13 @@ class PackedBatch:
         following[:, :-1] = self.branch[:, 1:]
         return (self.branch >= 0) & (self.branch != following)
 
+    def last_prompt_tokens(self) -> Tensor:
+        """bool[B, L]: the position of each branch that predicts its first answer token, in a batch with answers."""
+        answer = self.labels != IGNORED
+        following = torch.zeros_like(answer)
+        following[:, :-1] = answer[:, 1:]
+        return ~answer & following
+
     def to(self, device: torch.device | str) -> "PackedBatch":
         """The same batch on another device."""
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}

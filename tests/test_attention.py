@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from barnlib.attention import WATCHED, image_share, last_prompt_tokens, watched_attention
+from barnlib.attention import WATCHED, image_share, watched_attention
 from barnlib.likelihood import hidden_states
 from barnlib.model import llava
 from barnlib.packing import pack
@@ -35,7 +35,7 @@ def test_attention_on_the_image_is_that_of_eager_attention(case):
 
 def test_positions_are_those_before_the_answers(case):
     packed = pack(case.prompter, GROUPS)
-    at = last_prompt_tokens(packed)
+    at = packed.last_prompt_tokens()
     assert at.sum() == len(FLAT)
     following = packed.input_ids.roll(-1, 1)[at]
     assert following.tolist() == [case.prompter.answer_ids(answer)[0] for _, _, answer in FLAT]
