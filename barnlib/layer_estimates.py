@@ -15,7 +15,7 @@ One primary measure for each view (representations.py says why there are two kin
 The embedding, entry 0, is never asked: there the last prompt token is the same for all items.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -100,27 +100,27 @@ def _over_seed_pairs(grams: Sequence[Gram], pictures: Sequence[str]) -> Jackknif
 
 def attention_on_image(runs: Sequence[States]) -> Estimates:
     """Attention mass of the last prompt token on the image tokens; empty where a backbone's cannot be watched."""
-    found: Estimates = {}
-    for (backbone, task), seeds in by_task(runs).items():
-        masses = [run.measure("image_attention", task) for run in seeds]
-        if any(mass is None for mass in masses):
-            continue
-        stacked = np.stack([mass for mass in masses if mass is not None])  # [seeds, layers, items]
-        pictures = pictures_of(seeds[0], task)
-        found[backbone, task] = [of_means(stacked[:, layer], pictures) for layer in range(stacked.shape[1])]
-    return found
+    return {
+        key: [of_means(masses[:, layer], pictures) for layer in range(masses.shape[1])]
+        for key, pictures, masses in _measured(runs, "image_attention")  # [seeds, layers, items]
+    }
 
 
 def answer_depths(runs: Sequence[States]) -> Estimates:
     """Relative depth from which on the logit lens shows the final first answer token; one estimate, not one a layer."""
-    found: Estimates = {}
+    layers = {run.backbone: run.layers for run in runs}
+    return {
+        key: [of_means(depths / layers[key[0]], pictures)]
+        for key, pictures, depths in _measured(runs, "answer_depth")  # [seeds, items]
+    }
+
+
+def _measured(runs: Sequence[States], name: str) -> Iterator[tuple[Key, list[str], np.ndarray]]:
+    """A measure of all seeds, float[seeds, ..., items], of the backbones whose runs all have it."""
     for (backbone, task), seeds in by_task(runs).items():
-        depths = [run.measure("answer_depth", task) for run in seeds]
-        if any(depth is None for depth in depths):
-            continue
-        relative = np.stack([depth for depth in depths if depth is not None]) / seeds[0].layers
-        found[backbone, task] = [of_means(relative, pictures_of(seeds[0], task))]
-    return found
+        found = [values for run in seeds if (values := run.measure(name, task)) is not None]
+        if len(found) == len(seeds):
+            yield (backbone, task), pictures_of(seeds[0], task), np.stack(found)
 
 
 def of_means(values: np.ndarray, pictures: Sequence[str]) -> Jackknifed:

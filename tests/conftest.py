@@ -152,6 +152,21 @@ def tiny_study(tmp_path_factory: pytest.TempPathFactory, tiny_params: Path) -> I
         yield parameters.load_study("tiny")
 
 
+@pytest.fixture(scope="module")
+def no_preflight() -> Iterator[None]:
+    """Random models of this size overfit nothing, so they are trained without a preflight, which has its own tests.
+
+    The sources count as unchanged while the tests of a module run, whoever edits them meanwhile.
+    """
+    from barnlib import finetune, ledger, predict
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune, "_preflight", lambda *arguments: {})
+        patch.setattr(ledger, "code", lambda start: {"revision": None, "dirty": None, "sources": "s"})
+        patch.setattr(predict, "code", ledger.code)
+        yield
+
+
 @pytest.fixture(scope="session")
 def state_runs(tmp_path_factory: pytest.TempPathFactory) -> "list[States]":
     """Made-up hidden states of the backbones `b0` and `b1`, three seeds each, of which `b1` is the steadier."""

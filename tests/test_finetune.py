@@ -23,20 +23,11 @@ from barnlib.record import resolved
 
 HERE = Path(finetune.__file__)
 PREFLIGHT = finetune._preflight  # before the fixture replaces it
-CODE = {"revision": None, "dirty": None, "sources": "the same while these tests run"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quiet():
-    """No preflight, because random models of this size do not overfit; it has its own tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune, "_preflight", lambda *arguments: {"items": 24})
-        patch.setattr(ledger, "code", lambda start: dict(CODE))
-        yield
+pytestmark = pytest.mark.usefixtures("no_preflight")
 
 
 @pytest.fixture(scope="module")
-def runs(tiny_study, quiet):
+def runs(tiny_study, no_preflight):
     """Folders of three finished runs by (backbone, seed)."""
     wanted = [("plain", 0), ("grouped", 0), ("plain", 1)]
     return {run: finetune.train_run(tiny_study, *run) for run in wanted}
