@@ -16,7 +16,8 @@ import pandas as pd
 
 from barnlib.data.records import TASKS
 from barnlib.jackknife import Jackknifed, estimated, jackknifed, mean
-from barnlib.representation_tables import ESTIMATE, POSITION, by_task, estimate_columns, of_means, pictures_of
+from barnlib.layer_estimates import by_task, of_means, pictures_of
+from barnlib.representation_tables import ESTIMATE, estimate_columns
 from barnlib.representations import (
     Gram,
     cka,
@@ -25,7 +26,7 @@ from barnlib.representations import (
     permuted_neighbours,
     shared_neighbours,
 )
-from barnlib.states_table import States
+from barnlib.states_table import POSITION, States
 
 NEIGHBOURS = 10  # as Huh et al. take them
 LAYER_COLUMNS = ("a", "b", "layer_a", "layer_b", "depth_a", "depth_b")

@@ -15,9 +15,9 @@ from transformers import PreTrainedModel
 from barnlib import features
 from barnlib.controls import encoder_folder, untrained
 from barnlib.data.build import build_data
-from barnlib.data.records import Picture, read_pictures
+from barnlib.data.records import read_pictures
 from barnlib.parameters import Study, load_encoder
-from barnlib.probes import probe
+from barnlib.probes import first_of_each_kind, probe
 from barnlib.vision import MEAN, STD, load_vision_model, normalisation
 
 BATCH = 64
@@ -36,7 +36,7 @@ def perception_ceiling(study: Study, *, pictures: int) -> pd.DataFrame:
         come first; "random encoder"; and "chance".
     """
     folder = build_data(study)
-    train = _some(read_pictures(folder / "train.pictures.json"), pictures)
+    train = first_of_each_kind(read_pictures(folder / "train.pictures.json"), pictures)
     validation = read_pictures(folder / "validation.pictures.json")
     encoder, own = load_encoder(study.encoder.name, study.scale), features.load(study)
     shown = [[picture.image for picture in side] for side in (train, validation)]
@@ -70,9 +70,3 @@ def patches(
         ]
         parts.append(features.patch_features(model, np.stack(pixels), layer, mean, std).numpy())
     return np.concatenate(parts)
-
-
-def _some(pictures: Sequence[Picture], count: int) -> list[Picture]:
-    """The first pictures of each kind."""
-    kinds = dict.fromkeys(picture.kind for picture in pictures)
-    return [p for kind in kinds for p in [p for p in pictures if p.kind == kind][:count]]

@@ -8,6 +8,7 @@ whose left edge lies at 30 W, because that is where a picture of them jumps.
 """
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ import pandas as pd
 from barnlib.baselines import MAP_EDGE_DEG
 from barnlib.coordinates import coordinate_rows
 from barnlib.data.answers import parse_coordinates
+from barnlib.intervals import Resampling
 from barnlib.metrics import ESTIMATE_COLUMNS, check_predictions, ratio_table
 
 AXES = ("latitude", "longitude")
@@ -46,10 +48,7 @@ def on_map(longitude_deg: np.ndarray) -> np.ndarray:
 def pull(
     predictions: pd.DataFrame,
     by: Sequence[str] = ("backbone",),
-    *,
-    rng: np.random.Generator,
-    resamples: int = 2000,
-    level: float = 0.95,
+    **how: Unpack[Resampling],
 ) -> pd.DataFrame:
     """How answers follow the truth, by axis: slope of answer on truth, and mean error.
 
@@ -71,8 +70,7 @@ def pull(
             "slope": (away * answered_away, away**2),
             "mean error, degrees": (given - true, np.ones(len(rows))),
         }
-        table = ratio_table(rows, by, ratios, rng=rng, resamples=resamples, level=level)
-        tables.append(table.assign(axis=axis))
+        tables.append(ratio_table(rows, by, ratios, **how).assign(axis=axis))
     return pd.concat(tables, ignore_index=True)[[*by, "axis", "measure", *ESTIMATE_COLUMNS]]
 
 

@@ -9,14 +9,15 @@ groups of up to three), which is why the places are compared and not the tokens.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
 
 from barnlib.coordinates import coordinate_rows
 from barnlib.data.answers import parse_coordinates
-from barnlib.metrics import ESTIMATE_COLUMNS, accuracy_table, check_predictions
+from barnlib.intervals import Resampling
+from barnlib.metrics import ESTIMATE_COLUMNS, check_predictions, share_table
 
 PLACES = (
     *(f"latitude {place}" for place in ("sign", "tens", "ones", "tenths")),
@@ -38,10 +39,7 @@ def digits(latitude_deg: float, longitude_deg: float) -> str:
 def digit_errors(
     predictions: pd.DataFrame,
     by: Sequence[str] = ("backbone",),
-    *,
-    rng: np.random.Generator,
-    resamples: int = 2000,
-    level: float = 0.95,
+    **how: Unpack[Resampling],
 ) -> pd.DataFrame:
     """How often each place is wrong, and how often it is the first of its number that is.
 
@@ -59,12 +57,10 @@ def digit_errors(
     for number, (answered, truth) in enumerate(zip(given, true, strict=True)):
         if answered is not None and truth is not None:
             wrong[number] = [a != b for a, b in zip(digits(*answered), digits(*truth), strict=True)]
-    how: dict[str, Any] = {"rng": rng, "value": "share", "resamples": resamples, "level": level}
     tables = []
     for column, place in enumerate(PLACES):
         start = 0 if place.startswith("latitude") else PLACES.index("longitude sign")
         first = readable & wrong[:, column] & ~wrong[:, start:column].any(1)
-        for measure, share in (("wrong", wrong[:, column]), ("first wrong", first)):
-            table = accuracy_table(rows.assign(share=share.astype(float)), by, **how)
-            tables.append(table.assign(place=place, measure=measure))
+        shares = {"wrong": wrong[:, column], "first wrong": first}
+        tables.append(share_table(rows, by, shares, name="measure", **how).assign(place=place))
     return pd.concat(tables, ignore_index=True)[[*by, "place", "measure", *ESTIMATE_COLUMNS]]

@@ -8,20 +8,20 @@ not be read is a failure at every distance and is never left out.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
 
 from barnlib.data.answers import parse_coordinates
-from barnlib.intervals import median_interval
+from barnlib.intervals import Resampling, median_interval
 from barnlib.metrics import (
     ESTIMATE_COLUMNS,
-    accuracy_table,
     check_predictions,
     estimate_row,
     groups,
     ratio_table,
+    share_table,
 )
 from barnlib.scoring import LADDER, score_coordinates
 
@@ -60,10 +60,8 @@ def coordinate_ladder(
     predictions: pd.DataFrame,
     by: Sequence[str] = ("backbone",),
     *,
-    rng: np.random.Generator,
     tolerances_km: Sequence[float] = (1000.0, 500.0, 250.0),
-    resamples: int = 2000,
-    level: float = 0.95,
+    **how: Unpack[Resampling],
 ) -> pd.DataFrame:
     """The share of all answers that reach each rung: json, schema, range, within each distance.
 
@@ -80,27 +78,13 @@ def coordinate_ladder(
     rungs |= {stage: reached >= LADDER.index(stage) for stage in ("json", "schema", "range")}
     rungs |= {"lenient": np.isfinite(rows["lenient_error_km"])}
     rungs |= {f"within {tolerance:g} km": rows["error_km"] <= tolerance for tolerance in tolerances_km}
-    tables = [
-        accuracy_table(
-            rows.assign(reached=share.astype(float)),
-            by,
-            rng=rng,
-            value="reached",
-            resamples=resamples,
-            level=level,
-        ).assign(rung=name)
-        for name, share in rungs.items()
-    ]
-    return pd.concat(tables, ignore_index=True)[[*by, "rung", *ESTIMATE_COLUMNS]]
+    return share_table(rows, by, rungs, name="rung", **how)
 
 
 def coordinate_errors(
     predictions: pd.DataFrame,
     by: Sequence[str] = ("backbone",),
-    *,
-    rng: np.random.Generator,
-    resamples: int = 2000,
-    level: float = 0.95,
+    **how: Unpack[Resampling],
 ) -> pd.DataFrame:
     """Median great-circle error in km, an unread answer being infinitely far off, by group.
 
@@ -110,14 +94,7 @@ def coordinate_errors(
     """
     check_predictions(predictions, (*by, "task", "answer", "reference"), by)
     rows = [
-        estimate_row(
-            key,
-            by,
-            group,
-            median_interval(
-                group["error_km"], group["seed"], group["image"], rng, resamples=resamples, level=level
-            ),
-        )
+        estimate_row(key, by, group, median_interval(group["error_km"], group["seed"], group["image"], **how))
         for key, group in groups(coordinate_rows(predictions), by)
     ]
     return pd.DataFrame(rows, columns=[*by, *ESTIMATE_COLUMNS])
@@ -127,10 +104,8 @@ def coordinate_curve(
     predictions: pd.DataFrame,
     by: Sequence[str] = ("backbone",),
     *,
-    rng: np.random.Generator,
     tolerances_km: Sequence[float] = TOLERANCES_KM,
-    resamples: int = 2000,
-    level: float = 0.95,
+    **how: Unpack[Resampling],
 ) -> pd.DataFrame:
     """The share of all answers within each distance of the truth: accuracy as a function of the tolerance.
 
@@ -140,23 +115,15 @@ def coordinate_curve(
     """
     check_predictions(predictions, (*by, "task", "answer", "reference"), by)
     rows = coordinate_rows(predictions)
-    how: dict[str, Any] = {"rng": rng, "value": "near", "resamples": resamples, "level": level}
-    tables = [
-        accuracy_table(rows.assign(near=(rows["error_km"] <= tolerance).astype(float)), by, **how).assign(
-            tolerance_km=float(tolerance)
-        )
-        for tolerance in tolerances_km
-    ]
-    return pd.concat(tables, ignore_index=True)[[*by, "tolerance_km", *ESTIMATE_COLUMNS]]
+    near = {float(tolerance): rows["error_km"] <= tolerance for tolerance in tolerances_km}
+    return share_table(rows, by, near, name="tolerance_km", **how)
 
 
 def coordinate_failures(
     predictions: pd.DataFrame,
     *,
     tolerance_km: float,
-    rng: np.random.Generator,
-    resamples: int = 2000,
-    level: float = 0.95,
+    **how: Unpack[Resampling],
 ) -> pd.DataFrame:
     """What becomes of each coordinate answer when it is forced into form: a split of all answers in four.
 
@@ -184,27 +151,14 @@ def coordinate_failures(
     read = np.isfinite(both["error_km"])
     near, near_forced = (both[column] <= tolerance_km for column in ("error_km", "error_km_forced"))
     shares = (near, read & ~near, ~read & near_forced, ~read & ~near_forced)
-    tables = [
-        accuracy_table(
-            both.assign(share=share.astype(float)),
-            ("backbone",),
-            rng=rng,
-            value="share",
-            resamples=resamples,
-            level=level,
-        ).assign(outcome=name)
-        for name, share in zip(OUTCOMES, shares, strict=True)
-    ]
-    return pd.concat(tables, ignore_index=True)[["backbone", "outcome", *ESTIMATE_COLUMNS]]
+    named = dict(zip(OUTCOMES, shares, strict=True))
+    return share_table(both, ("backbone",), named, name="outcome", **how)
 
 
 def reference_losses(
     predictions: pd.DataFrame,
     by: Sequence[str] = ("backbone",),
-    *,
-    rng: np.random.Generator,
-    resamples: int = 2000,
-    level: float = 0.95,
+    **how: Unpack[Resampling],
 ) -> pd.DataFrame:
     """Teacher-forced loss of the true answer, EOS included: `nats per answer`, `bits per byte`, `tokens per answer`.
 
@@ -224,7 +178,7 @@ def reference_losses(
         "bits per byte": (nats / np.log(2), sizes),
         "tokens per answer": (rows["reference_tokens"], np.ones(len(rows))),
     }
-    return ratio_table(rows, by, measures, rng=rng, resamples=resamples, level=level, bounds=(0.0, np.inf))
+    return ratio_table(rows, by, measures, bounds=(0.0, np.inf), **how)
 
 
 def _place(reference: str) -> dict[str, float]:

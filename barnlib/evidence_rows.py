@@ -21,9 +21,10 @@ def evidence_rows(
 
     Args:
         table: `estimate`, `low`, `high`, `items`, `seeds`, and either `backbone`, or `a` and `b` (the difference is b
-            less a); other columns are left aside. A column `task` is used where `task` is not given.
+            less a). Used where there are such columns: `p`; `task`, where `task` is not given; `note`, what is to be
+            said of this row alone. Other columns are left aside.
         claim, measure, test, task, note: as in :class:`~barnlib.evidence.Evidence`. Where an estimate or an end of its
-            interval is not a finite number, a note that says so is added.
+            interval is not a finite number, and there is no column `note`, a note that says so is added.
 
     Raises:
         ValueError: a table without a backbone.
@@ -35,6 +36,7 @@ def evidence_rows(
         values = {name: _finite(row[name]) for name in ("estimate", "low", "high")}
         missing = any(value is None for value in values.values())
         found = row.get("task") if task is None else task
+        own = row.get("note", NOT_THERE if missing else "")
         rows.append(
             Evidence(
                 claim=claim,
@@ -42,10 +44,11 @@ def evidence_rows(
                 task=None if found is None else str(found),
                 a=str(row["backbone"] if "backbone" in row else row["a"]),
                 b=None if "backbone" in row else str(row["b"]),
+                p=_finite(row.get("p")),
                 test=test,
                 n=int(row["items"]),
                 seeds=int(row["seeds"]),
-                note="; ".join(text for text in (note, NOT_THERE if missing else "") if text),
+                note="; ".join(text for text in (note, own) if text),
                 **values,
             )
         )

@@ -1,6 +1,6 @@
 """What the bottleneck analyses say, in words: titles of their charts, every figure from a table.
 
-In:  tables of :mod:`barnlib.bottleneck` and :mod:`barnlib.variance`. Out: one line each, for the notebook.
+In:  tables of encoder_swaps.py, bounds.py, gains.py and variance.py. Out: one line each, for the notebook.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ def probe_title(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
     """For the attribute with the widest gap: what the probe reads and what the best backbone says.
 
     Args:
-        table: ``bottleneck.seen_and_said``.
+        table: ``bounds.seen_and_said``.
     """
     best = table.loc[table.groupby("question_type")["estimate"].idxmax()]
     gap = best["probe"] - best["estimate"]
@@ -72,7 +72,7 @@ def text_table(bounds: pd.DataFrame, titles: Mapping[str, str], scene_types: Seq
     """Reading with perfect perception: accuracy on captions as text, by task and backbone (titles).
 
     Args:
-        bounds: ``bottleneck.text_bounds``.
+        bounds: ``bounds.text_bounds``.
         scene_types: question types that count as VQA-Scene, over which the mean is taken.
     """
     named = {"description": "seismic_description", "coordinates_as_json": "seismic_coordinates"}

@@ -12,13 +12,13 @@ makes items look exchanged or shared.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 from statsmodels.stats.contingency_tables import mcnemar
 
-from barnlib.intervals import ratio_interval
+from barnlib.intervals import Resampling, ratio_interval
 
 ITEM_COLUMNS = ("task", "question_type", "difficulty", "image", "item")
 OUTCOMES = ("kept", "gained", "lost", "neither")  # right in both, only in b, only in a, in none
@@ -135,10 +135,7 @@ def changes(predictions: pd.DataFrame) -> pd.DataFrame:
 def change_table(
     predictions: pd.DataFrame,
     by: Sequence[str] = ("task",),
-    *,
-    rng: np.random.Generator,
-    resamples: int = 2000,
-    level: float = 0.95,
+    **how: Unpack[Resampling],
 ) -> pd.DataFrame:
     """Shares gained, lost, kept and neither, by pair and group, with the net change and an exact McNemar test.
 
@@ -160,9 +157,7 @@ def change_table(
         {
             **pair.labels,
             **dict(zip(by, key, strict=True)),
-            **_exchange(
-                pair.before[group.index], pair.after[group.index], group["image"], rng, resamples, level
-            ),
+            **_exchange(pair.before[group.index], pair.after[group.index], group["image"], **how),
         }
         for pair in pairs(table)
         for key, group in groups
@@ -209,12 +204,7 @@ def _of_runs(kind: str, table: pd.DataFrame, a: tuple[str, int], b: tuple[str, i
 
 
 def _exchange(
-    before: np.ndarray,
-    after: np.ndarray,
-    images: pd.Series,
-    rng: np.random.Generator,
-    resamples: int,
-    level: float,
+    before: np.ndarray, after: np.ndarray, images: pd.Series, **how: Unpack[Resampling]
 ) -> dict[str, float]:
     gained, lost = int((~before & after).sum()), int((before & ~after).sum())
     kept = int((before & after).sum())
@@ -222,7 +212,7 @@ def _exchange(
     codes, names = pd.factorize(images)
     change = np.bincount(codes, weights=after.astype(float) - before)[None]
     asked = np.bincount(codes).astype(float)[None]
-    net = ratio_interval(change, asked, rng, resamples=resamples, level=level, bounds=(-1.0, 1.0))
+    net = ratio_interval(change, asked, bounds=(-1.0, 1.0), **how)
     shares = {"gained": gained, "lost": lost, "kept": kept, "neither": neither}
     return {
         "items": len(before),

@@ -16,6 +16,7 @@ simulation it covers 94 to 99 % at a nominal 95 (tests/test_intervals.py).
 """
 
 from dataclasses import dataclass
+from typing import Required, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,6 +34,19 @@ class Interval:
     se: float
     low: float
     high: float
+
+
+class Resampling(TypedDict, total=False):
+    """How the functions that make tables of intervals resample: their keywords, handed on to the intervals as they are.
+
+    Attributes:
+        rng: draws the resamples.
+        resamples, level: as in :func:`ratio_interval`, which has the defaults.
+    """
+
+    rng: Required[np.random.Generator]
+    resamples: int
+    level: float
 
 
 def ratio_interval(

@@ -1,7 +1,7 @@
 """Intervals and tests for statistics of a whole set of pictures, such as a similarity of two sets of hidden states.
 
 In:  a statistic of each run, and its values when one picture after the other is left out.
-Out: an estimate with an interval over pictures and seeds and a test against zero, for representation_tables.py.
+Out: an estimate with an interval over pictures and seeds and a test against zero, for layer_estimates.py.
 
 A statistic of pairs of pictures cannot be bootstrapped as it is: a resample holds pictures twice, and a picture is
 perfectly similar to its double, which biases a kernel's alignment upwards. The jackknife leaves out and never doubles

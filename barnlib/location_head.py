@@ -19,10 +19,10 @@ from sklearn.preprocessing import StandardScaler
 
 from barnlib.data.answers import great_circle_km
 from barnlib.data.descriptions import write_coordinates
+from barnlib.states_table import POSITION
 
 Array = NDArray[np.float64]
 States = NDArray[np.floating]
-POSITION = "last_prompt_token"  # the last place before anything of the answer is known
 PENALTIES = tuple(float(penalty) for penalty in np.logspace(-1, 5, 13))
 
 

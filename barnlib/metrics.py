@@ -6,13 +6,13 @@ Out: long tables, one row per group and quantity, with `estimate`, `se`, `low`, 
      No model and no torch is needed.
 
 Every answer counts: one that cannot be read is wrong. Intervals come from intervals.py: images are clusters,
-seeds are runs. Truth is read from the reference answers, which state it exactly, so the table needs no other
-file.
+seeds are runs, and `how` they are resampled is handed on to it. Truth is read from the reference answers, which
+state it exactly, so the table needs no other file.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ import pandas as pd
 from barnlib.data.answers import extract_facts
 from barnlib.data.descriptions import FACTS
 from barnlib.data.earthquakes import REGIONS
-from barnlib.intervals import Interval, proportion_interval, ratio_interval
+from barnlib.intervals import Interval, Resampling, proportion_interval, ratio_interval
 from barnlib.scoring import score_description
 
 PREDICTION_COLUMNS = (
@@ -57,10 +57,8 @@ def accuracy_table(
     predictions: pd.DataFrame,
     by: Sequence[str] = ("backbone", "task"),
     *,
-    rng: np.random.Generator,
     value: str = "score",
-    resamples: int = 2000,
-    level: float = 0.95,
+    **how: Unpack[Resampling],
 ) -> pd.DataFrame:
     """Mean of a column between 0 and 1 (`score`, `correct`, or one the caller has added), by group.
 
@@ -80,12 +78,7 @@ def accuracy_table(
             f"column '{value}' must lie in 0 to 1; {np.sum(~inside)} of {len(inside)} rows do not"
         )
     rows = [
-        estimate_row(
-            key,
-            by,
-            group,
-            proportion_interval(*_cells(group, group[value]), rng, resamples=resamples, level=level),
-        )
+        estimate_row(key, by, group, proportion_interval(*_cells(group, group[value]), **how))
         for key, group in groups(predictions, by)
     ]
     return pd.DataFrame(rows, columns=[*by, *ESTIMATE_COLUMNS])
@@ -95,12 +88,10 @@ def paired_differences(
     predictions: pd.DataFrame,
     by: Sequence[str] = ("task",),
     *,
-    rng: np.random.Generator,
     between: str = "backbone",
     pairs: Iterable[tuple[Any, Any]] | None = None,
     value: str = "score",
-    resamples: int = 2000,
-    level: float = 0.95,
+    **how: Unpack[Resampling],
 ) -> pd.DataFrame:
     """Mean of b minus mean of a on the same items and seeds, by group and pair.
 
@@ -127,7 +118,7 @@ def paired_differences(
                 continue
             difference = _difference(sides[a], sides[b], value, f"{between} {a} and {b}")
             cells = _cells(difference, difference["difference"])
-            interval = ratio_interval(*cells, rng, resamples=resamples, level=level, bounds=(-1.0, 1.0))
+            interval = ratio_interval(*cells, bounds=(-1.0, 1.0), **how)
             rows.append({**estimate_row(key, by, difference, interval), "a": a, "b": b})
     return pd.DataFrame(rows, columns=[*by, "a", "b", *ESTIMATE_COLUMNS])
 
@@ -156,10 +147,8 @@ def fact_table(
     predictions: pd.DataFrame,
     by: Sequence[str] = ("backbone",),
     *,
-    rng: np.random.Generator,
     regions: Sequence[str] = REGIONS,
-    resamples: int = 2000,
-    level: float = 0.95,
+    **how: Unpack[Resampling],
 ) -> pd.DataFrame:
     """Precision, recall, F1 and share of contradictions of descriptions, for each fact and for all together.
 
@@ -188,9 +177,38 @@ def fact_table(
             part = group if fact == "all" else group[group["fact"] == fact]
             for measure, columns in measures.items():
                 upper, lower = (_cells(part, column[part.index])[0] for column in columns)
-                interval = proportion_interval(upper, lower, rng, resamples=resamples, level=level)
+                interval = proportion_interval(upper, lower, **how)
                 rows.append({**estimate_row(key, by, part, interval), "fact": fact, "measure": measure})
     return pd.DataFrame(rows, columns=[*by, "fact", "measure", *ESTIMATE_COLUMNS])
+
+
+def share_table(
+    rows: pd.DataFrame,
+    by: Sequence[str],
+    shares: Mapping[Any, Any],
+    *,
+    name: str,
+    **how: Unpack[Resampling],
+) -> pd.DataFrame:
+    """Of how many answers each of several things is true, by group.
+
+    Args:
+        shares: bool[answers], in the order of `rows`, by what is true of them.
+        name: of the column that says what is true: "rung", "tolerance_km".
+
+    Returns:
+        The columns `by`, then `name` and `ESTIMATE_COLUMNS`; every group for the first share, then for the second.
+
+    Raises:
+        ValueError: as `accuracy_table`.
+    """
+    tables = [
+        accuracy_table(
+            rows.assign(share=np.asarray(true, dtype=np.float64)), by, value="share", **how
+        ).assign(**{name: key})
+        for key, true in shares.items()
+    ]
+    return pd.concat(tables, ignore_index=True)[[*by, name, *ESTIMATE_COLUMNS]]
 
 
 def ratio_table(
@@ -198,10 +216,8 @@ def ratio_table(
     by: Sequence[str],
     ratios: Mapping[str, tuple[Any, Any]],
     *,
-    rng: np.random.Generator,
-    resamples: int = 2000,
-    level: float = 0.95,
     bounds: tuple[float, float] = (-np.inf, np.inf),
+    **how: Unpack[Resampling],
 ) -> pd.DataFrame:
     """Ratios of two sums over answers, by group: a mean of anything (sum over count), bits per byte, a slope.
 
@@ -221,7 +237,7 @@ def ratio_table(
     for key, group in groups(rows, by):
         for measure, sides in columns.items():
             upper, lower = (_cells(group, side[group.index])[0] for side in sides)
-            interval = ratio_interval(upper, lower, rng, resamples=resamples, level=level, bounds=bounds)
+            interval = ratio_interval(upper, lower, bounds=bounds, **how)
             found.append({**estimate_row(key, by, group, interval), "measure": measure})
     return pd.DataFrame(found, columns=[*by, "measure", *ESTIMATE_COLUMNS])
 

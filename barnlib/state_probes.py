@@ -21,9 +21,10 @@ from sklearn.preprocessing import StandardScaler
 
 from barnlib.baselines import MAP_EDGE_DEG
 from barnlib.jackknife import Jackknifed, estimated, jackknifed
+from barnlib.layer_estimates import by_task, of_means
 from barnlib.probes import PENALTIES
-from barnlib.representation_tables import ESTIMATE, POSITION, by_task, estimate_columns, of_means
-from barnlib.states_table import States
+from barnlib.representation_tables import ESTIMATE, estimate_columns
+from barnlib.states_table import POSITION, States
 
 Array = NDArray[np.float64]
 

@@ -56,6 +56,7 @@ VIEWS: dict[str, tuple[str, ...]] = {
     "before": POSITIONS,
     **dict.fromkeys(("swapped", "noise", "blur", "occlusion", "paraphrase"), ("last_prompt_token",)),
 }
+POSITION = "last_prompt_token"  # read by default: the last one before anything of the answer is known
 PROBED = ("last_prompt_token", "answer_mean")  # positions of the splits that probes are fitted on
 MEASURES = ("image_attention", "image_share", "answer_depth")
 ITEM_COLUMNS = (

@@ -15,6 +15,7 @@ from barnlib import parameters
 from barnlib.parameters import Study
 
 if TYPE_CHECKING:
+    from barnlib.states_table import States
     from tests.small_model import Case
 
 WORDS = (
@@ -149,6 +150,29 @@ def tiny_study(tmp_path_factory: pytest.TempPathFactory, tiny_params: Path) -> I
         patch.setattr(parameters, "PARAMS", tiny_params)
         patch.setenv("BARNLIB_RUNS", str(tmp_path_factory.mktemp("runs")))
         yield parameters.load_study("tiny")
+
+
+@pytest.fixture(scope="module")
+def no_preflight() -> Iterator[None]:
+    """Random models of this size overfit nothing, so they are trained without a preflight, which has its own tests.
+
+    The sources count as unchanged while the tests of a module run, whoever edits them meanwhile.
+    """
+    from barnlib import finetune, ledger, predict
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune, "_preflight", lambda *arguments: {})
+        patch.setattr(ledger, "code", lambda start: {"revision": None, "dirty": None, "sources": "s"})
+        patch.setattr(predict, "code", ledger.code)
+        yield
+
+
+@pytest.fixture(scope="session")
+def state_runs(tmp_path_factory: pytest.TempPathFactory) -> "list[States]":
+    """Made-up hidden states of the backbones `b0` and `b1`, three seeds each, of which `b1` is the steadier."""
+    from tests.small_states import write_study
+
+    return write_study(tmp_path_factory.mktemp("states"))
 
 
 @pytest.fixture(params=["multi-head", "grouped-query"], scope="module")

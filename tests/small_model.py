@@ -51,8 +51,12 @@ class Case:
         return llava(self.model)
 
 
-def make_case(backbone: Path, encoder: Path, seed: int = 4) -> Case:
-    """A composed model with LoRA that does something (B is not zero), pixels, and the features of these pixels."""
+def make_case(backbone: Path, encoder: Path, *, seed: int = 4, head: float = 20.0) -> Case:
+    """A composed model with LoRA that does something (B is not zero), pixels, and the features of these pixels.
+
+    Args:
+        head: by how much the output weights are enlarged.
+    """
     tokenizer = AutoTokenizer.from_pretrained(backbone)
     prompter = Prompter(tokenizer, "uniform", IMAGE_TOKENS)
     model = add_lora(compose(encoder, backbone, prompter, seed=seed), rank=4, alpha=8, dropout=0.1, seed=seed)
@@ -62,7 +66,7 @@ def make_case(backbone: Path, encoder: Path, seed: int = 4) -> Case:
             if "lora_B" in name:
                 weight.copy_(torch.randn(weight.shape, generator=generator) * 0.1)
         # Larger weights, so that logits are apart and an answer depends on question and image.
-        llava(model).lm_head.weight.mul_(20)
+        llava(model).lm_head.weight.mul_(head)
         llava(model).model.multi_modal_projector.linear_2.weight.mul_(5)
     model.eval()
     pixels = torch.randn(3, 3, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
@@ -79,3 +83,12 @@ def alone(case: Case, row: int, question: str, answer: str | None) -> dict[str, 
         "attention_mask": torch.ones(1, len(ids), dtype=torch.int64),
         "pixel_values": case.pixels[row : row + 1],
     }
+
+
+def supervised(case: Case, row: int, question: str, answer: str) -> tuple[dict[str, Tensor], int]:
+    """As `alone`, with labels on the answer, and how many tokens the answer has."""
+    sample = alone(case, row, question, answer)
+    count = len(case.prompter.answer_ids(answer))
+    labels = sample["input_ids"].clone()
+    labels[:, :-count] = -100
+    return sample | {"labels": labels}, count

@@ -11,8 +11,10 @@ from barnlib.artefacts import write_json
 from barnlib.data.records import TASKS, Item
 from barnlib.states_table import ITEMS, PROBED, STATES, VIEWS, States, tensor_name
 
-MOVES = {"before": 0.5, "noise": 0.1, "blur": 0.2, "occlusion": 0.2, "paraphrase": 0.5, "swapped": 1.0}
 # By how much a view moves a state, where states of different items lie 1.4 apart.
+MOVES = {"before": 0.5, "noise": 0.1, "blur": 0.2, "occlusion": 0.2, "paraphrase": 0.5, "swapped": 1.0}
+STEADY = {**MOVES, "noise": 0.02, "paraphrase": 0.1, "before": 0.1}
+COUNT = 24  # test pictures of each task
 
 
 def records(split: str, count: int, tasks: Sequence[str] = TASKS) -> list[dict[str, Any]]:
@@ -116,6 +118,36 @@ def write(
     save_file(tensors, folder / STATES)
     write_json(folder / ITEMS, {"layers": layers, "items": dict(items), "absent": dict(absent or {})})
     return States(f"b{backbone}", seed, folder)
+
+
+def write_study(
+    folder: Path,
+    *,
+    backbones: int = 2,
+    seeds: int = 3,
+    count: int = COUNT,
+    tasks: Sequence[str] = TASKS,
+) -> list[States]:
+    """Runs of backbones of different depth and width; the second moves less under noise, words and finetuning."""
+    items = {
+        "test": records("test", count, tasks),
+        "train": records("train", 3 * count, tasks),
+        "validation": [],
+    }
+    return [
+        write(
+            folder / f"b{backbone}-seed{seed}",
+            items,
+            backbone=backbone,
+            seed=seed,
+            layers=3 + backbone,
+            width=16 + 8 * backbone,
+            moves=STEADY if backbone else MOVES,
+            seed_noise=0.1 if backbone else 0.5,
+        )
+        for backbone in range(backbones)
+        for seed in range(seeds)
+    ]
 
 
 def _entry(

@@ -41,12 +41,22 @@ from barnlib.decoding import greedy, stop_ids
 from barnlib.features import patch_features
 from barnlib.forward import sliding_window
 from barnlib.likelihood import packed_loss
-from barnlib.model import add_lora, compose, linear_layers, llava, trained_state
+from barnlib.model import compose, linear_layers
 from barnlib.packing import pack
 from barnlib.prompts import Prompter
 from barnlib.vision import class_tokens, load_vision_model, normalisation
 from tests.conftest import IMAGE_SIZE, PATCH, save_tokenizer
-from tests.small_model import ASKED, FLAT, GROUPS, IMAGE_TOKENS, LORA_TARGETS, Case, alone
+from tests.small_model import (
+    ASKED,
+    FLAT,
+    GROUPS,
+    IMAGE_TOKENS,
+    LORA_TARGETS,
+    Case,
+    alone,
+    make_case,
+    supervised,
+)
 
 SHAPE = {
     "hidden_size": 32,
@@ -129,19 +139,7 @@ def save(kind: Kind, tokenizer, folder: Path, **options) -> Path:
 def built(request, tokenizer, tiny_clip, tmp_path_factory) -> tuple[Kind, Path, Case]:
     kind = KINDS[request.param]
     folder = save(kind, tokenizer, tmp_path_factory.mktemp(request.param))
-    prompter = Prompter(AutoTokenizer.from_pretrained(folder), "uniform", IMAGE_TOKENS)
-    model = add_lora(compose(tiny_clip, folder, prompter, seed=4), rank=4, alpha=8, dropout=0.1, seed=4)
-    generator = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for name, weight in trained_state(model).items():
-            if "lora_B" in name:
-                weight.copy_(torch.randn(weight.shape, generator=generator) * 0.1)
-        llava(model).model.multi_modal_projector.linear_2.weight.mul_(5)
-    model.eval()
-    pixels = torch.randn(3, 3, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
-    with torch.inference_mode():
-        hidden = CLIPVisionModel.from_pretrained(tiny_clip)(pixels, output_hidden_states=True).hidden_states
-    return kind, folder, Case(prompter, model, pixels, hidden[-2][:, 1:].clone())
+    return kind, folder, make_case(folder, tiny_clip, head=1.0)
 
 
 def test_packed_loss_is_the_loss_of_each_sample_alone(built):
@@ -149,12 +147,9 @@ def test_packed_loss_is_the_loss_of_each_sample_alone(built):
     found = packed_loss(case.model, pack(case.prompter, GROUPS), case.features).branch_nats
     expected = []
     for row, question, answer in FLAT:
-        sample = alone(case, row, question, answer)
-        count = len(case.prompter.answer_ids(answer))
-        labels = sample["input_ids"].clone()
-        labels[:, :-count] = -100
+        sample, count = supervised(case, row, question, answer)
         with torch.no_grad():
-            expected.append(float(case.plain(**sample, labels=labels).loss) * count)
+            expected.append(float(case.plain(**sample).loss) * count)
     # Worst over the ten kinds: 1.5e-6 of a branch's nats (larger weights than in test_likelihood.py).
     torch.testing.assert_close(found, torch.tensor(expected), rtol=1e-5, atol=1e-5)
 

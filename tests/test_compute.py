@@ -9,14 +9,7 @@ from barnlib import features, finetune, ledger
 from barnlib.assembly import WEIGHTS, assemble, trained_model, untrained_model
 from barnlib.model import llava, trained_state
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quiet():
-    """No preflight, because random models of this size do not overfit; no dropout, which draws other numbers."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune, "_preflight", lambda *arguments: {})
-        patch.setattr(ledger, "code", lambda start: {"revision": None, "dirty": None, "sources": "s"})
-        yield
+pytestmark = pytest.mark.usefixtures("no_preflight")
 
 
 def changed(study, seeded: str, **values):
@@ -35,7 +28,7 @@ def losses(study) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def plain(tiny_study, quiet) -> list[float]:
+def plain(tiny_study, no_preflight) -> list[float]:
     return losses(changed(tiny_study, "plain"))
 
 

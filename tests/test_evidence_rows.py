@@ -29,6 +29,17 @@ def test_what_is_not_a_number_is_missing_and_says_so(gone) -> None:
     assert row.high is None and row.estimate == 0.5 and row.note == f"one picture; {NOT_THERE}"
 
 
+def test_a_row_may_have_a_p_and_a_note_of_its_own() -> None:
+    pair = {"a": "one", "b": "two", **ROW}
+    table = pd.DataFrame(
+        [{**pair, "p": 0.25, "note": ""}, {**pair, "p": np.nan, "low": np.nan, "note": "one seed"}]
+    )
+    told, missing = evidence_rows(table, **HOW, note="few")
+    assert (told.p, told.note) == (0.25, "few") and (missing.p, missing.note) == (None, "few; one seed")
+    (plain,) = evidence_rows(table[:1].drop(columns=["p", "note"]), **HOW)
+    assert (plain.p, plain.note) == (None, "")
+
+
 def test_a_table_without_backbones_is_refused_and_an_empty_one_gives_nothing() -> None:
     with pytest.raises(
         ValueError, match="evidence needs the column backbone, or a and b; the table has estimate"

@@ -8,23 +8,15 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 
-from barnlib import export, finetune, ledger, predict
+from barnlib import export, ledger, predict
 from barnlib.assembly import assemble
 from barnlib.data.build import data_folder
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quiet():
-    """No preflight, because random models of this size do not overfit; it has its own tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune, "_preflight", lambda *arguments: {})
-        patch.setattr(ledger, "code", lambda start: {"revision": None, "dirty": None, "sources": "s"})
-        patch.setattr(predict, "code", ledger.code)
-        yield
+pytestmark = pytest.mark.usefixtures("no_preflight")
 
 
 @pytest.fixture(scope="module")
-def exported(tiny_study, quiet, tmp_path_factory):
+def exported(tiny_study, no_preflight, tmp_path_factory):
     """Written by the command line's own function; grouped-query attention."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export, "load_study", lambda name: {"tiny": tiny_study}[name])

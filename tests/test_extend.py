@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from barnlib import finetune, ledger, parameters, predict
+from barnlib import parameters, predict
 from barnlib.parameters import ROOT, load_study
 
 PAGE = (ROOT / "book" / "extend.md").read_text(encoding="utf-8")
@@ -26,6 +26,7 @@ def test_a_backbone_and_an_encoder_are_added_by_yaml_alone(
     tiny_clip: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    no_preflight: None,
 ):
     params = tmp_path / "params"
     for path in tiny_params.rglob("*.yaml"):
@@ -46,9 +47,6 @@ def test_a_backbone_and_an_encoder_are_added_by_yaml_alone(
 
     monkeypatch.setattr(parameters, "PARAMS", params)
     monkeypatch.setenv("BARNLIB_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(finetune, "_preflight", lambda *arguments: {})  # random models do not overfit
-    monkeypatch.setattr(ledger, "code", lambda start: {"revision": None, "dirty": None, "sources": "s"})
-    monkeypatch.setattr(predict, "code", ledger.code)
     folder = predict.evaluate_run(load_study("tiny"), backbone, 0)
     table = pd.read_parquet(folder / "predictions.parquet")
     assert set(table["backbone"]) == {backbone} and len(table) > 0

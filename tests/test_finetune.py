@@ -2,7 +2,6 @@
 
 import dataclasses
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from barnlib import checkpoints, finetune, ledger, parameters
+from barnlib import checkpoints, finetune, ledger
 from barnlib.artefacts import single_writer
 from barnlib.assembly import WEIGHTS, assemble, untrained_model
 from barnlib.data.build import load_items
@@ -19,24 +18,13 @@ from barnlib.likelihood import packed_loss
 from barnlib.model import trained_state
 from barnlib.order import order_digest
 from barnlib.packing import pack
-from barnlib.record import resolved
 
-HERE = Path(finetune.__file__)
 PREFLIGHT = finetune._preflight  # before the fixture replaces it
-CODE = {"revision": None, "dirty": None, "sources": "the same while these tests run"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quiet():
-    """No preflight, because random models of this size do not overfit; it has its own tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune, "_preflight", lambda *arguments: {"items": 24})
-        patch.setattr(ledger, "code", lambda start: dict(CODE))
-        yield
+pytestmark = pytest.mark.usefixtures("no_preflight")
 
 
 @pytest.fixture(scope="module")
-def runs(tiny_study, quiet):
+def runs(tiny_study, no_preflight):
     """Folders of three finished runs by (backbone, seed)."""
     wanted = [("plain", 0), ("grouped", 0), ("plain", 1)]
     return {run: finetune.train_run(tiny_study, *run) for run in wanted}
@@ -151,20 +139,6 @@ def test_a_resumed_run_is_bit_identical(tiny_study, monkeypatch):
     assert entry(folder)["tokens"]["supervised_align"] > 0 and not (folder / "checkpoints").exists()
 
 
-def test_checkpoints_are_named_by_what_decides_the_run(tiny_study):
-    parts = assemble(tiny_study, "plain")
-    first = resolved(parts, 0, HERE)
-    changed = tiny_study.finetune.model_copy(update={"learning_rate": 0.001})
-    other = dataclasses.replace(parts, study=tiny_study.model_copy(update={"finetune": changed}))
-    assert resolved(parts, 0, HERE) == first
-    assert resolved(other, 0, HERE) != first
-    assert resolved(parts, 1, HERE) != first
-    renamed = dataclasses.replace(
-        parts, study=tiny_study.model_copy(update={"seeds": (0, 1, 2), "title": "x"})
-    )
-    assert resolved(renamed, 0, HERE) == first, "another seed of the study changes nothing"
-
-
 def test_a_finished_run_is_found_and_a_damaged_one_refused(runs, tiny_study, monkeypatch, tmp_path):
     monkeypatch.setattr(finetune, "_train", lambda *arguments: pytest.fail("trained again"))
     folder = runs["plain", 1]
@@ -198,9 +172,7 @@ def test_a_second_writer_and_a_foreign_backbone_are_refused(tiny_study):
         pytest.raises(RuntimeError, match="plain-seed5 is being written by another process"),
     ):
         finetune.train_run(tiny_study, "plain", 5)
-    with pytest.raises(
-        ValueError, match="backbone 'llama9' is not part of study 'tiny', which compares plain, grouped"
-    ):
+    with pytest.raises(ValueError, match="backbone 'llama9' is not part of study 'tiny'"):
         finetune.train_run(tiny_study, "llama9", 0)
 
 
@@ -233,15 +205,3 @@ def test_loss_falls_when_there_is_something_to_learn(runs):
     history = pd.read_csv(runs["plain", 0] / "history.csv")
     assert np.isfinite(history["loss"].dropna()).all()
     assert history["caption_nats"].dropna().iloc[-1] < history["caption_nats"].dropna().iloc[0]
-
-
-def test_a_backbone_without_its_folder_is_refused(tiny_study, tiny_params, monkeypatch, tmp_path):
-    text = (tiny_params / "backbones" / "plain.yaml").read_text().splitlines()
-    shutil.copytree(tiny_params, tmp_path / "params")
-    broken = [f"  checkpoint: {tmp_path / 'nothing'}" if "checkpoint:" in line else line for line in text]
-    (tmp_path / "params" / "backbones" / "plain.yaml").write_text("\n".join(broken))
-    monkeypatch.setattr(parameters, "PARAMS", tmp_path / "params")
-    with pytest.raises(
-        ValueError, match=r"plain\.yaml: key 'nano\.checkpoint': no folder '.*nothing'; expected a folder"
-    ):
-        assemble(tiny_study, "plain")

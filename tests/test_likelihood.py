@@ -9,19 +9,16 @@ from barnlib.model import (
     trained_state,
 )
 from barnlib.packing import pack
-from tests.small_model import FLAT, GROUPS, HIDDEN, IMAGE_TOKENS, LORA_TARGETS, NATS, Case, alone
+from tests.small_model import FLAT, GROUPS, HIDDEN, IMAGE_TOKENS, LORA_TARGETS, NATS, Case, alone, supervised
 
 
 def test_packed_loss_is_the_loss_of_each_sample_alone(case: Case):
     likelihood = packed_loss(case.model, pack(case.prompter, GROUPS), case.features)
     expected, tokens, first, hits = [], [], [], []
     for row, question, answer in FLAT:
-        sample = alone(case, row, question, answer)
-        count = len(case.prompter.answer_ids(answer))
-        labels = sample["input_ids"].clone()
-        labels[:, :-count] = -100
+        sample, count = supervised(case, row, question, answer)
         with torch.no_grad():
-            output = case.plain(**sample, labels=labels)
+            output = case.plain(**sample)
         logprobs = output.logits[0, -count - 1 : -1].log_softmax(-1)
         target = sample["input_ids"][0, -count:]
         expected.append(float(output.loss) * count)  # transformers takes the mean over supervised tokens

@@ -14,6 +14,7 @@ from barnlib.metrics import (
     fact_table,
     fact_verdicts,
     paired_differences,
+    share_table,
 )
 
 RNG = np.random.default_rng
@@ -175,3 +176,20 @@ def test_a_reference_without_all_facts_is_refused() -> None:
     rows = table([description("0", "", reference="A strong earthquake.")])
     with pytest.raises(ValueError, match="does not state depth_class, region"):
         fact_table(rows, rng=RNG(0))
+
+
+def test_shares_stand_under_each_other_group_by_group(predictions: pd.DataFrame) -> None:
+    halves = np.arange(len(predictions)) < len(predictions) / 2
+    shares = {
+        0.5: predictions["score"] == 1,
+        7.0: halves,
+    }  # named by numbers, given as a column and as an array
+    found = share_table(predictions, ("backbone",), shares, name="limit", rng=RNG(0), resamples=20)
+    assert list(found) == ["backbone", "limit", *ESTIMATE_COLUMNS]
+    assert list(zip(found["limit"], found["backbone"], strict=True)) == [
+        (limit, backbone) for limit in shares for backbone in "ab"
+    ]
+    right = predictions.groupby("backbone")["score"].mean()
+    assert found["estimate"].tolist() == pytest.approx([*right, 1.0, 0.0])
+    first = accuracy_table(predictions, ("backbone",), rng=RNG(0), resamples=20)
+    pd.testing.assert_series_equal(found["se"][:2], first["se"])

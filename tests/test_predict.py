@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from barnlib import finetune, ledger, predict
+from barnlib import predict
 from barnlib.assembly import assemble, trained_model
 from barnlib.data.build import data_folder, load_items
 from barnlib.grammar import COORDINATES, Grammar
@@ -17,19 +17,11 @@ from barnlib.metrics import PREDICTION_COLUMNS, accuracy_table
 from barnlib.scoring import score
 from barnlib.vision import normalise
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quiet():
-    """No preflight, because random models of this size do not overfit; it has its own tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune, "_preflight", lambda *arguments: {})
-        patch.setattr(ledger, "code", lambda start: {"revision": None, "dirty": None, "sources": "s"})
-        patch.setattr(predict, "code", ledger.code)
-        yield
+pytestmark = pytest.mark.usefixtures("no_preflight")
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_study, quiet):
+def folder(tiny_study, no_preflight):
     return predict.evaluate_run(tiny_study, "plain", 0)
 
 

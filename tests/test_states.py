@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from barnlib import finetune, ledger, predict, states
+from barnlib import predict, states
 from barnlib.assembly import assemble, untrained_model
 from barnlib.data.build import data_folder, load_items
 from barnlib.data.pictures import generator
@@ -21,18 +21,11 @@ from barnlib.vision import normalise
 NEAR = {"atol": 2e-2, "rtol": 2e-2}  # float16 on disk
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quiet():
-    """No preflight, because random models of this size do not overfit; it has its own tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune, "_preflight", lambda *arguments: {})
-        patch.setattr(ledger, "code", lambda start: {"revision": None, "dirty": None, "sources": "s"})
-        patch.setattr(predict, "code", ledger.code)
-        yield
+pytestmark = pytest.mark.usefixtures("no_preflight")
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_study, quiet):
+def folder(tiny_study, no_preflight):
     return predict.evaluate_run(tiny_study, "plain", 0)
 
 
