@@ -3,7 +3,7 @@
 In:  the predictions table of predict.py: log-probabilities, tokens and bytes of each greedy answer, and those of every
      candidate where the answer comes from a closed list.
 Out: the table with one column for each definition, and temperatures fitted on validation answers.
-     calibration.py measures how well the numbers keep their word.
+     calibration_tables.py measures how well the numbers keep their word.
 
 All logits are raw, at temperature 1. The event is the same under every definition, that the greedy answer is right, so
 definitions differ in the number alone. Whole-answer probability scores the one segmentation that was written, so it

@@ -19,8 +19,10 @@ import pandas as pd
 from statsmodels.stats.contingency_tables import mcnemar
 
 from barnlib.intervals import ratio_interval
+from barnlib.metrics import groups
 
 ITEM_COLUMNS = ("task", "question_type", "difficulty", "image", "item")
+STRATA = ("question_type", "difficulty")  # items alike in these are one stratum
 OUTCOMES = ("kept", "gained", "lost", "neither")  # right in both, only in b, only in a, in none
 
 
@@ -155,7 +157,7 @@ def change_table(
     """
     table = solved(predictions)
     items = table.index.to_frame(index=False)
-    groups = [((), items)] if not by else list(items.groupby(list(by), sort=False))
+    grouped = list(groups(items, by))
     rows = [
         {
             **pair.labels,
@@ -165,7 +167,7 @@ def change_table(
             ),
         }
         for pair in pairs(table)
-        for key, group in groups
+        for key, group in grouped
     ]
     numbers = (
         "items",
