@@ -35,7 +35,13 @@ def agreement_table(compared: Sequence[RunPairs], *, level: float = 0.95) -> pd.
         {
             **pair.labels,
             "measure": measure,
-            **_interval(pair.values[:, place], pair.draws[:, :, place], pair, level),
+            **_from_variances(
+                float(pair.values[:, place].mean()),
+                pair.draws[:, :, place].mean(1),
+                _without_each(pair, place, pair),
+                pair,
+                level,
+            ),
             **dict(zip(("bound_low", "bound_high"), pair.limits.get(measure, (np.nan, np.nan)), strict=True)),
             **pair.counts,
         }
@@ -74,8 +80,8 @@ def against_floor(
             expected = _geometric([side.values[:, place].mean() for side in known])
             drawn = _geometric([side.draws[:, :, place].mean(1) for side in known])
             between = pair.draws[:, :, place].mean(1) - drawn
-            left = _without_each(pair, pair.values[:, place]) - _geometric(
-                [_without_each(side, side.values[:, place]) for side in known]
+            left = _without_each(pair, place, pair) - _geometric(
+                [_without_each(side, place, pair) for side in known]
             )
             estimate = float(pair.values[:, place].mean() - expected)
             row |= _from_variances(estimate, between, left, pair, level)
@@ -93,17 +99,22 @@ def _geometric(values: Sequence[Any]) -> Any:
     return np.sqrt(first * second)
 
 
-def _without_each(pair: RunPairs, values: Array) -> Array:
-    """For each seed of a pair, the mean over the pairs of runs that it has no part in; NaN where none is left."""
+def _without_each(pair: RunPairs, place: int, of: RunPairs) -> Array:
+    """For each seed of some pairs, the mean of a measure over those pairs of runs that it has no part in.
+
+    Args:
+        place: of the measure in `MEASURES`.
+        of: the pairs of runs whose seeds are left out, one after the other.
+
+    Returns:
+        float64[seeds]; NaN where no pair is left, as of one or two seeds.
+    """
     found = []
-    for seed in sorted({seed for both in pair.seeds for seed in both}):
-        kept = [value for both, value in zip(pair.seeds, values, strict=True) if seed not in both]
+    for seed in sorted({seed for both in of.seeds for seed in both}):
+        values = zip(pair.seeds, pair.values[:, place], strict=True)
+        kept = [value for both, value in values if seed not in both]
         found.append(np.mean(kept) if kept else np.nan)
     return np.array(found)
-
-
-def _interval(values: Array, draws: Array, pair: RunPairs, level: float) -> dict[str, float]:
-    return _from_variances(float(values.mean()), draws.mean(1), _without_each(pair, values), pair, level)
 
 
 def _from_variances(
@@ -115,7 +126,7 @@ def _from_variances(
     known = drawn[~np.isnan(drawn)]
     by_image = float(np.var(known, ddof=1)) if len(known) > len(drawn) / 2 else float("nan")
     seeds = len(left)
-    jackknifed = seeds > 2 and not np.isnan(left).any()
+    jackknifed = not np.isnan(left).any()
     by_run = (seeds - 1) * float(np.var(left)) if jackknifed else 0.0
     runs, images = seeds if jackknifed else 1, pair.counts["images"]
     return vars(

@@ -121,6 +121,19 @@ def test_every_group_has_a_floor_of_its_own(rows: pd.DataFrame) -> None:
         assert found[name] == pytest.approx(between - np.sqrt(max(a, 0) * max(b, 0)))
 
 
+def test_backbones_with_other_seeds_are_compared_without_the_chance_of_seeds(rows: pd.DataFrame) -> None:
+    """Of two seeds of one backbone none remains to leave out: the interval is that of other pictures."""
+    fewer = rows[(rows["backbone"] == "b") | (rows["seed"] < 2)]
+    compared = compare_runs(fewer, rng=RNG(0), resamples=300)
+    between, first, second = compared
+    found = against_floor(compared, "phi_pooled").iloc[0]
+    expected = [one.values[:, PHI].mean() for one in compared]
+    assert found["estimate"] == pytest.approx(expected[0] - np.sqrt(expected[1] * expected[2]))
+    drawn = [one.draws[:, :, PHI].mean(1) for one in (between, first, second)]
+    floors = np.sqrt(np.maximum(drawn[1], 0) * np.maximum(drawn[2], 0))
+    assert found["se"] == pytest.approx(np.std(drawn[0] - floors, ddof=1))
+
+
 def test_all_right_and_nothing() -> None:
     assert agreement_table([]).empty and against_floor([]).empty
     perfect = by_hand({("a", 0): "1111", ("b", 0): "1111"}, "xxyy")

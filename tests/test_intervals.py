@@ -138,6 +138,8 @@ def test_an_interval_is_cut_to_its_range_but_holds_the_estimate() -> None:
     assert inside.high == 1.0 and inside.low > 0.4
     beyond = student_interval(1.1, 0.04, 0.0, 0.0, 20, 1, bounds=(0.0, 1.0))
     assert beyond.high == 1.1 and beyond.low < 1.0
+    below = student_interval(-0.1, 0.04, 0.0, 0.0, 20, 1, bounds=(0.0, 1.0))
+    assert below.low == -0.1 and below.high > 0.0
 
 
 def test_the_variance_of_a_sum_and_of_a_product_of_sums() -> None:

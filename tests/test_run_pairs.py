@@ -51,11 +51,11 @@ def test_every_pair_is_measured_as_scikit_learn_does_also_on_resampled_pictures(
 
 def test_the_surer_of_two_answers_is_taken() -> None:
     rows = by_hand({("a", 0): "1100", ("b", 0): "0110"}, "xxxx").assign(
-        logprob=[-1, -3, -1, -1, -2, -2, -2, -0.5]
+        logprob=[-1, -3, -2, -1, -2, -2, -1, -0.5]
     )
     (found,) = compare_runs(rows, rng=RNG(0), resamples=5)
-    # taken: a (right), b (right), a (wrong), b (wrong); either alone has two right
-    assert measure(found, "surer_gain") == pytest.approx(0)
+    # taken: a (right), b (right), b (right), b (wrong); either alone has two right
+    assert measure(found, "surer_gain") == pytest.approx(0.25)
     assert measure(found, "oracle_gain") == pytest.approx(0.25)
     (unsure,) = compare_runs(rows.assign(logprob=[*rows["logprob"][:7], np.nan]), rng=RNG(0), resamples=5)
     assert np.isnan(measure(unsure, "surer_gain")) and not np.isnan(measure(unsure, "oracle_gain"))
