@@ -19,7 +19,7 @@ import pandas as pd
 from statsmodels.stats.contingency_tables import mcnemar
 
 from barnlib.intervals import ratio_interval
-from barnlib.metrics import groups
+from barnlib.metrics import groups, require_columns
 
 ITEM_COLUMNS = ("task", "question_type", "difficulty", "image", "item")
 STRATA = ("question_type", "difficulty")  # items alike in these are one stratum
@@ -36,12 +36,7 @@ def solved(predictions: pd.DataFrame) -> pd.DataFrame:
         ValueError: a missing column, several splits or conditions, an item answered twice by a run, or a run that
             has not answered every item.
     """
-    needed = (*ITEM_COLUMNS, "backbone", "seed", "split", "condition", "correct")
-    missing = [column for column in needed if column not in predictions]
-    if missing:
-        raise ValueError(
-            f"the predictions lack the columns {', '.join(missing)}; they have {', '.join(predictions)}"
-        )
+    require_columns(predictions, (*ITEM_COLUMNS, "backbone", "seed", "split", "condition", "correct"))
     for column in ("split", "condition"):
         found = predictions[column].unique()
         if len(found) > 1:
