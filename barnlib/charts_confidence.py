@@ -1,6 +1,6 @@
 """Charts of confidence: reliability diagrams with their counts, and calibration error against chance.
 
-In:  tables of calibration.py and a :class:`~barnlib.charts.Note`.
+In:  tables of calibration_curves.py and calibration_tables.py, and a :class:`~barnlib.charts.Note`.
 Out: Altair charts in the theme of ``barnlib.charts``. Next: the confidence notebook shows them.
 """
 
@@ -42,7 +42,7 @@ def reliability(
     """Accuracy against confidence, one panel for each backbone; below, how many answers have which confidence.
 
     Args:
-        table: `calibration.reliability_table` by backbone: ``confidence``, ``estimate``, ``low``, ``high``,
+        table: `calibration_curves.reliability_table` by backbone: ``confidence``, ``estimate``, ``low``, ``high``,
             ``answers``.
         answers: the rows behind it: ``backbone`` and the column ``definition``.
 
@@ -121,7 +121,7 @@ def against_chance(
 
     Args:
         table: one row for each group and backbone: ``estimate``, ``low``, ``high`` (estimates of ``ece``),
-            ``null_low``, ``null_high`` (`calibration.null_bands`).
+            ``null_low``, ``null_high`` (`calibration_curves.null_bands`).
 
     Raises:
         ValueError: as `charts.intervals`.

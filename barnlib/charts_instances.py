@@ -1,6 +1,6 @@
 """Charts of which items backbones solve: sets, flows, accuracies by type, and how a mix of types makes a correlation.
 
-In:  tables of instances.py, agreement.py and metrics.py, and a :class:`~barnlib.charts.Note`.
+In:  tables of instances.py, ensembles.py and metrics.py, and a :class:`~barnlib.charts.Note`.
 Out: Altair charts in the theme of ``barnlib.charts``. Next: the instances notebook shows them.
 """
 
@@ -45,7 +45,7 @@ def sets(
     """Which backbones solve an item together: one row for each set, filled dots for its members, a bar for its items.
 
     Args:
-        table: `agreement.solved_by`: a bool column for each backbone, ``items``, ``share``, ``expected`` (drawn as a
+        table: `ensembles.solved_by`: a bool column for each backbone, ``items``, ``share``, ``expected`` (drawn as a
             tick).
 
     Raises:

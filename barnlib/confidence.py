@@ -3,7 +3,7 @@
 In:  the predictions table of predict.py: log-probabilities, tokens and bytes of each greedy answer, and those of every
      candidate where the answer comes from a closed list.
 Out: the table with one column for each definition, and temperatures fitted on validation answers.
-     calibration.py measures how well the numbers keep their word.
+     calibration_tables.py measures how well the numbers keep their word.
 
 All logits are raw, at temperature 1. The event is the same under every definition, that the greedy answer is right, so
 definitions differ in the number alone. Whole-answer probability scores the one segmentation that was written, so it
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit, log_softmax
 
+from barnlib.metrics import require_columns
 from barnlib.scoring import normalise
 
 Array = NDArray[np.float64]
@@ -50,12 +51,7 @@ def with_confidence(predictions: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: a column that is missing; a log-probability above zero.
     """
-    needed = ("logprob", "first_token_logprob", "tokens", "bytes", "answer", "reference")
-    missing = [name for name in needed if name not in predictions]
-    if missing:
-        raise ValueError(
-            f"the predictions lack the columns {', '.join(missing)}; they have {', '.join(predictions)}"
-        )
+    require_columns(predictions, ("logprob", "first_token_logprob", "tokens", "bytes", "answer", "reference"))
     nats, tokens, size = (predictions[name].to_numpy(np.float64) for name in ("logprob", "tokens", "bytes"))
     first = predictions["first_token_logprob"].to_numpy(np.float64)
     for name, values in (("logprob", nats), ("first_token_logprob", first)):

@@ -1,6 +1,6 @@
 """How well confidence keeps its word, in words, and the tables that the confidence notebook draws.
 
-In:  tables of :mod:`barnlib.calibration` and :mod:`barnlib.confidence`.
+In:  tables of :mod:`barnlib.calibration_tables`, :mod:`barnlib.calibration_curves` and :mod:`barnlib.confidence`.
 Out: tables and titles. Every figure comes from a table.
 """
 

@@ -1,6 +1,7 @@
 """Which items backbones solve, in words, and the tables that the instances notebook draws.
 
-In:  tables of :mod:`barnlib.instances`, :mod:`barnlib.agreement` and :mod:`barnlib.metrics`.
+In:  tables of :mod:`barnlib.instances`, :mod:`barnlib.agreement_tables`, :mod:`barnlib.ensembles` and
+     :mod:`barnlib.metrics`.
 Out: tables and titles. Every figure comes from a table.
 """
 
@@ -41,7 +42,7 @@ def mixtures(predictions: pd.DataFrame, agreement: pd.DataFrame, titles: Mapping
 
     Args:
         predictions: one task, every run.
-        agreement: `agreement.agreement_table` of the same items; its phi stands in the panel's name.
+        agreement: `agreement_tables.agreement_table` of the same items; its phi stands in the panel's name.
     """
     by_type = predictions.groupby(["question_type", "backbone"], sort=False)["correct"].mean().unstack()
     items = predictions.groupby("question_type")["item"].nunique()
@@ -95,7 +96,7 @@ def interval_texts(table: pd.DataFrame, format: str = "+.2f") -> list[str]:
 
 
 def seeds_note(seeds: int) -> str:
-    """What to keep in mind of the intervals of :mod:`barnlib.agreement` with few seeds, or an empty text."""
+    """What to keep in mind of the intervals of :mod:`barnlib.agreement_tables` with few seeds, or an empty text."""
     return "fewer than three seeds: the interval speaks of other pictures only" if seeds < 3 else ""
 
 

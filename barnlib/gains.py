@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from barnlib.intervals import Resampling, resampled_variance
+from barnlib.intervals import Resampling, ratio, resampled_variance, student_interval
 from barnlib.metrics import ESTIMATE_COLUMNS, paired_differences
-from barnlib.replicates import centred
 
 
 def gains(
@@ -42,8 +41,8 @@ def gain_difference(
     """How much more a change of backbone gains on one task than on another.
 
     The tasks have pictures of their own, which are resampled apart; the seeds are the same, and are resampled together.
-    The interval is made as in intervals.py, from standard errors with Student's quantiles, but for one thing: chance
-    that belongs to one run on one picture is counted with pictures and with seeds, so it errs on the wide side.
+    Chance that belongs to one run on one picture is counted with pictures and with seeds, so the interval errs on the
+    wide side.
 
     Args:
         tasks: (a, b); the estimate is the gain on b less the gain on a.
@@ -66,17 +65,21 @@ def gain_difference(
             raise ValueError(f"{oldest} and {newest} share no seed and item of task '{task}'")
         wide[task] = paired.groupby(["seed", "image"]).agg(["sum", "count"]).unstack("image", fill_value=0)
     seeds = sorted(set.intersection(*(set(table.index) for table in wide.values())))
-    cells = {
-        task: [table.loc[seeds, name].to_numpy(np.float64) for name in ("sum", "count")]
-        for task, table in wide.items()
-    }
-    estimate = _apart(cells, tasks)
-    by_image = sum(
-        resampled_variance(sums.sum(0), counts.sum(0), rng, resamples) for sums, counts in cells.values()
+    cells = [
+        np.stack([wide[task].loc[seeds, name].to_numpy(np.float64) for name in ("sum", "count")], axis=-1)
+        for task in tasks
+    ]  # each float64[seeds, pictures, 2]
+    by_seed = np.concatenate([cell.sum(1) for cell in cells], axis=1)
+    interval = student_interval(
+        float(_further(by_seed.sum(0, keepdims=True))[0]),
+        sum(resampled_variance(cell.sum(0), ratio, rng, resamples) for cell in cells),
+        resampled_variance(by_seed, _further, rng, resamples),
+        0.0,
+        min(cell.shape[1] for cell in cells),
+        len(seeds),
+        level=level,
+        bounds=(-2.0, 2.0),
     )
-    by_seed = _seed_variance(cells, tasks, rng, resamples) if len(seeds) > 1 else 0.0
-    pictures = min(table["sum"].shape[1] for table in wide.values())
-    interval = centred(estimate, by_image, by_seed, by_seed, pictures, len(seeds), level, (-2.0, 2.0))
     both = predictions[predictions["task"].isin(tasks) & predictions["seed"].isin(seeds)]
     row = {
         "a": oldest,
@@ -89,18 +92,6 @@ def gain_difference(
     return pd.DataFrame([row])
 
 
-def _apart(cells: dict[str, list[NDArray[np.float64]]], tasks: tuple[str, str]) -> float:
-    first, second = (float(cells[task][0].sum() / cells[task][1].sum()) for task in tasks)
-    return second - first
-
-
-def _seed_variance(
-    cells: dict[str, list[NDArray[np.float64]]],
-    tasks: tuple[str, str],
-    rng: np.random.Generator,
-    resamples: int,
-) -> float:
-    seeds = len(cells[tasks[0]][0])
-    drawn = rng.integers(seeds, size=(resamples, seeds - 1))
-    means = [cells[task][0].sum(1)[drawn].sum(1) / cells[task][1].sum(1)[drawn].sum(1) for task in tasks]
-    return float(np.var(means[1] - means[0], ddof=1))
+def _further(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of the second task less that of the first: of float64[n, 4], sum and count of each."""
+    return ratio(sums[:, 2:]) - ratio(sums[:, :2])

@@ -19,8 +19,10 @@ import pandas as pd
 from statsmodels.stats.contingency_tables import mcnemar
 
 from barnlib.intervals import Resampling, ratio_interval
+from barnlib.metrics import groups, require_columns
 
 ITEM_COLUMNS = ("task", "question_type", "difficulty", "image", "item")
+STRATA = ("question_type", "difficulty")  # items alike in these are one stratum
 OUTCOMES = ("kept", "gained", "lost", "neither")  # right in both, only in b, only in a, in none
 
 
@@ -34,12 +36,7 @@ def solved(predictions: pd.DataFrame) -> pd.DataFrame:
         ValueError: a missing column, several splits or conditions, an item answered twice by a run, or a run that
             has not answered every item.
     """
-    needed = (*ITEM_COLUMNS, "backbone", "seed", "split", "condition", "correct")
-    missing = [column for column in needed if column not in predictions]
-    if missing:
-        raise ValueError(
-            f"the predictions lack the columns {', '.join(missing)}; they have {', '.join(predictions)}"
-        )
+    require_columns(predictions, (*ITEM_COLUMNS, "backbone", "seed", "split", "condition", "correct"))
     for column in ("split", "condition"):
         found = predictions[column].unique()
         if len(found) > 1:
@@ -152,7 +149,7 @@ def change_table(
     """
     table = solved(predictions)
     items = table.index.to_frame(index=False)
-    groups = [((), items)] if not by else list(items.groupby(list(by), sort=False))
+    grouped = list(groups(items, by))
     rows = [
         {
             **pair.labels,
@@ -160,7 +157,7 @@ def change_table(
             **_exchange(pair.before[group.index], pair.after[group.index], group["image"], **how),
         }
         for pair in pairs(table)
-        for key, group in groups
+        for key, group in grouped
     ]
     numbers = (
         "items",

@@ -1,7 +1,20 @@
 """Intervals for quantities that are measured on images and repeated over seeds.
 
-In:  one number per run (seed) and image, or per answer.
-Out: an estimate with an interval; metrics.py makes tables of them.
+In:  one number per run (seed) and image, or per answer; or an estimate and its variances over images and over runs.
+Out: an estimate with an interval, for the modules that make tables: metrics.py, coordinates.py, instances.py and others.
+
+| what the estimate is | its variance over images | its interval |
+| --- | --- | --- |
+| a ratio of two sums: a mean, a share, a recall, a paired difference of means | bootstrap | :func:`ratio_interval`, :func:`proportion_interval` |
+| another function of sums: BLEU, the gain on one task less that on another | bootstrap | :func:`resampled_variance`, :func:`student_interval` |
+| a mean over runs of each run's statistic: a calibration error | bootstrap, the same images for every run | :func:`barnlib.replicates.mean_over_runs` |
+| a mean over pairs of runs: phi | the same; over seeds the jackknife | :func:`barnlib.agreement_tables.agreement_table` |
+| a statistic of pairs of pictures: CKA, a displacement | jackknife, since a resample holds pictures twice | :func:`barnlib.jackknife.estimated` |
+| a median, maybe infinite: it has no standard error | percentiles of resampled images and runs | :func:`median_interval` |
+| a share of variance: bounded, skewed, often 0 | percentiles of resampled images | :func:`barnlib.variance.variance_table` |
+
+All but the last two end in :func:`student_interval`, which puts the parts together; only of a share that is 0 or 1 on
+every image does Clopper and Pearson's take its place.
 
 Answers to questions on one image are not independent, and neither are the answers of one trained run:
 images and seeds are two crossed levels of clusters. Both are resampled, each with one draw fewer than there
@@ -13,8 +26,9 @@ Percentiles of resampled means cannot reach the nominal coverage with three seed
 range of the three. So the bootstrap gives standard errors, and the interval is the wider of two: Student's
 with images and runs together, and Student's across runs alone (two degrees of freedom with three seeds). In
 simulation it covers 94 to 99 % at a nominal 95 (tests/test_intervals.py).
-"""
+"""  # noqa: E501
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Required, TypedDict
 
@@ -34,6 +48,9 @@ class Interval:
     se: float
     low: float
     high: float
+
+
+NOTHING = Interval(*[float("nan")] * 4)
 
 
 class Resampling(TypedDict, total=False):
@@ -84,17 +101,15 @@ def ratio_interval(
         raise ValueError(f"resamples must be 2 or more, not {resamples}")
     upper, lower = (array[lower.sum(1) > 0][:, lower.sum(0) > 0] for array in (upper, lower))
     if not lower.size:
-        return Interval(*[float("nan")] * 4)
+        return NOTHING
     estimate = upper.sum() / lower.sum()
     runs, images = upper.shape
-    by_image = resampled_variance(upper.sum(0), lower.sum(0), rng, resamples)
-    by_run = resampled_variance(upper.sum(1), lower.sum(1), rng, resamples) if runs > 1 else 0.0
-    variance = by_image + max(by_run - _cell_variance(upper, lower, estimate), 0.0)
-    half = stats.t.ppf(0.5 + level / 2, images - 1) * np.sqrt(variance)
-    if runs > 1:
-        half = max(half, stats.t.ppf(0.5 + level / 2, runs - 1) * np.sqrt(by_run))
-    low, high = (float(np.clip(estimate + side * half, *bounds)) for side in (-1, 1))
-    return Interval(float(estimate), float(np.sqrt(variance)), low, high)
+    by_image, by_run = (
+        resampled_variance(np.stack([upper.sum(axis), lower.sum(axis)], axis=1), ratio, rng, resamples)
+        for axis in (0, 1)
+    )
+    cell = _cell_variance(upper, lower, estimate)
+    return student_interval(estimate, by_image, by_run, cell, images, runs, level=level, bounds=bounds)
 
 
 def proportion_interval(
@@ -149,7 +164,7 @@ def median_interval(
     if np.isnan(value).any():
         raise ValueError("values hold NaN; give an answer without a value as infinity")
     if not len(value):
-        return Interval(*[float("nan")] * 4)
+        return NOTHING
     order = np.argsort(value, kind="stable")
     value, run_of, image_of = value[order], run_of[order], image_of[order]
     chunk = max(1, 4_000_000 // len(value))
@@ -168,18 +183,62 @@ def median_interval(
     return Interval(float(estimate), float("nan"), float(low), float(high))
 
 
-def resampled_variance(upper: Array, lower: Array, rng: np.random.Generator, resamples: int) -> float:
-    """Variance of sum(upper) / sum(lower) over resamples of n - 1 of n clusters; NaN for one cluster.
+def student_interval(
+    estimate: float,
+    by_image: float,
+    by_run: float,
+    cell: float,
+    images: int,
+    runs: int,
+    *,
+    level: float = 0.95,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> Interval:
+    """The wider of two intervals: Student's with images and runs together, and Student's across runs alone.
+
+    With one run the interval speaks of other images only; with one image there is none (NaN).
 
     Args:
-        upper, lower: float64[clusters].
+        by_image: variance of the estimate over images; where it is NaN, so are the interval and its standard error.
+        by_run: variance over runs; of no account where there is a single one.
+        cell: what belongs to one run on one image, which both hold; 0 where it is not known, and then the interval errs
+            on the wide side.
+        images, runs: how many there are, for the degrees of freedom.
+        level: nominal coverage.
+        bounds: the quantity's range, to which the interval is cut; an estimate beyond it stays inside its interval.
     """
-    clusters = len(upper)
+    variance, half = by_image, float("nan")
+    if runs > 1:
+        variance += max(by_run - cell, 0.0)
+    if images > 1:
+        half = stats.t.ppf(0.5 + level / 2, images - 1) * np.sqrt(variance)
+    if runs > 1:
+        half = np.maximum(half, stats.t.ppf(0.5 + level / 2, runs - 1) * np.sqrt(by_run))
+    ends = min(estimate, bounds[0]), max(estimate, bounds[1])
+    low, high = (float(np.clip(estimate + side * half, *ends)) for side in (-1, 1))
+    return Interval(float(estimate), float(np.sqrt(variance)), low, high)
+
+
+def resampled_variance(
+    sums: Array, statistic: Callable[[Array], Array], rng: np.random.Generator, resamples: int
+) -> float:
+    """Variance of a statistic of sums over resamples of n - 1 of n clusters; NaN for one cluster.
+
+    Args:
+        sums: float64[clusters, columns], what each cluster adds.
+        statistic: makes float64[resamples] of sums over clusters, float64[resamples, columns].
+    """
+    clusters = len(sums)
     if clusters < 2:
         return float("nan")
     chosen = rng.integers(clusters, size=(resamples, clusters - 1), dtype=np.int32)
-    totals = lower[chosen].sum(1)
-    return float(np.var(upper[chosen].sum(1) / totals, ddof=1))
+    totals = np.stack([column[chosen].sum(1) for column in sums.T], axis=1)
+    return float(np.var(statistic(totals), ddof=1))
+
+
+def ratio(sums: Array) -> Array:
+    """The first of two columns over the second: float64[n, 2] -> float64[n]."""
+    return sums[:, 0] / sums[:, 1]
 
 
 def _cell_variance(upper: Array, lower: Array, estimate: float) -> float:

@@ -7,9 +7,8 @@ A statistic of pairs of pictures cannot be bootstrapped as it is: a resample hol
 perfectly similar to its double, which biases a kernel's alignment upwards. The jackknife leaves out and never doubles
 (Tukey 1958; Efron & Stein 1981, Ann. Statist. 9:586, show that it errs on the wide side).
 
-Pictures and seeds are crossed, as in intervals.py: both variances are added, what belongs to one run on one picture
-and would be counted twice is taken off once, and the interval is the wider of Student's over all and Student's over
-runs alone. Coverage on simulated data with a known truth: tests/test_jackknife.py.
+Pictures and seeds are crossed, and the interval is that of :func:`barnlib.intervals.student_interval`; only the
+variance over pictures comes from another place. Coverage on simulated data with a known truth: tests/test_jackknife.py.
 """
 
 from collections.abc import Sequence
@@ -18,6 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+
+from barnlib.intervals import student_interval
 
 Array = NDArray[np.float64]
 
@@ -122,23 +123,17 @@ def estimated(statistic: Jackknifed, *, level: float = 0.95) -> Tested:
     if pictures < 2 or not np.isfinite(statistic.influence).all():
         return Tested(estimate, nothing, nothing, nothing, nothing, pictures, runs)
     together = statistic.influence.mean(0)
-    by_picture = float((together**2).sum())
     by_run = cell = 0.0
     if runs > 1:
         by_run = float(statistic.values.var(ddof=1) / runs)
         cell = float(((statistic.influence - together) ** 2).sum() / (runs * (runs - 1)))
-    se = float(np.sqrt(by_picture + max(by_run - cell, 0.0)))
-    sides = [(se, pictures - 1)] + ([(float(np.sqrt(by_run)), runs - 1)] if runs > 1 else [])
-    half = max(stats.t.ppf(0.5 + level / 2, freedom) * error for error, freedom in sides)
-    return Tested(
-        estimate,
-        se,
-        max(estimate - half, min(estimate, statistic.bounds[0])),
-        min(estimate + half, max(estimate, statistic.bounds[1])),
-        max(_p(estimate, error, freedom) for error, freedom in sides),
-        pictures,
-        runs,
+    by_picture = float((together**2).sum())
+    interval = student_interval(
+        estimate, by_picture, by_run, cell, pictures, runs, level=level, bounds=statistic.bounds
     )
+    sides = [(interval.se, pictures - 1)] + ([(float(np.sqrt(by_run)), runs - 1)] if runs > 1 else [])
+    p = max(_p(estimate, error, freedom) for error, freedom in sides)
+    return Tested(**vars(interval), p=p, pictures=pictures, runs=runs)
 
 
 def _p(estimate: float, error: float, freedom: int) -> float:

@@ -248,12 +248,7 @@ def check_predictions(predictions: pd.DataFrame, columns: Sequence[str], by: Seq
     Raises:
         ValueError: with what was found.
     """
-    needed = dict.fromkeys((*columns, *NEVER_MIXED, "backbone", "seed", "item", "image"))
-    missing = [column for column in needed if column not in predictions]
-    if missing:
-        raise ValueError(
-            f"the predictions lack the columns {', '.join(missing)}; they have {', '.join(predictions)}"
-        )
+    require_columns(predictions, (*columns, *NEVER_MIXED, "backbone", "seed", "item", "image"))
     run = list(dict.fromkeys((*NEVER_MIXED, "backbone", "seed", "item", *by)))
     twice = predictions.duplicated(run)
     if twice.any():
@@ -268,6 +263,15 @@ def check_predictions(predictions: pd.DataFrame, columns: Sequence[str], by: Seq
                 raise ValueError(
                     f"column '{column}' mixes {', '.join(map(str, found))}; filter the table or group by it"
                 )
+
+
+def require_columns(predictions: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Raises ValueError, with what is missing and what there is, if a table lacks columns."""
+    missing = [column for column in dict.fromkeys(columns) if column not in predictions]
+    if missing:
+        raise ValueError(
+            f"the predictions lack the columns {', '.join(missing)}; they have {', '.join(predictions)}"
+        )
 
 
 def groups(table: pd.DataFrame, by: Sequence[str]) -> Iterable[tuple[tuple[Any, ...], pd.DataFrame]]:

@@ -1,7 +1,8 @@
 """Intervals for statistics that are no ratio of sums: each run's statistic, on resampled images.
 
-In:  for each run a function of weights over images, such as a calibration error or a correlation.
-Out: an :class:`~barnlib.intervals.Interval` of the mean over runs. calibration.py and agreement.py call it.
+In:  a statistic of each run, such as a calibration error, and the same on resampled images.
+Out: the resampled images themselves, and an :class:`~barnlib.intervals.Interval` of the mean over runs, for
+     calibration_tables.py; run_pairs.py takes the images alone, since its seeds stand on both sides of a pair.
 
 The levels are those of intervals.py: images and runs are crossed clusters, both resampled with one draw fewer than
 there are clusters (Rao & Wu 1988), and what belongs to one run on one image is taken off once (Cameron, Gelbach &
@@ -12,12 +13,10 @@ images twice, and its percentiles would miss the truth.
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
-from barnlib.intervals import Interval
+from barnlib.intervals import NOTHING, Interval, student_interval
 
 Array = NDArray[np.float64]
-NOTHING = Interval(*[float("nan")] * 4)
 
 
 def image_draws(rng: np.random.Generator, resamples: int, images: int) -> Array:
@@ -66,32 +65,7 @@ def mean_over_runs(
     enough = images > 1 and len(whole) > max(1, len(resampled) / 2)
     by_image = float(np.var(whole.mean(1), ddof=1)) if enough else float("nan")
     by_run = float(np.var(value, ddof=1)) / runs if runs > 1 else 0.0
-    by_cell = float(np.var(whole, axis=0, ddof=1).sum()) / runs**2 if enough else float("nan")
-    return centred(
-        float(value.mean()), by_image, by_run, max(by_run - by_cell, 0.0), images, runs, level, bounds
+    cell = float(np.var(whole, axis=0, ddof=1).sum()) / runs**2 if enough else float("nan")
+    return student_interval(
+        float(value.mean()), by_image, by_run, cell, images, runs, level=level, bounds=bounds
     )
-
-
-def centred(
-    estimate: float,
-    by_image: float,
-    by_run: float,
-    extra: float,
-    images: int,
-    runs: int,
-    level: float,
-    bounds: tuple[float, float],
-) -> Interval:
-    """The wider of two intervals: Student's with images and runs together, and Student's across runs alone.
-
-    Args:
-        by_image: variance of the estimate over images.
-        by_run: variance over runs, 0 where there is a single one.
-        extra: that part of ``by_run`` which ``by_image`` does not hold already.
-    """
-    variance = by_image + extra
-    half = stats.t.ppf(0.5 + level / 2, images - 1) * np.sqrt(variance) if images > 1 else float("nan")
-    if runs > 1:
-        half = np.maximum(half, stats.t.ppf(0.5 + level / 2, runs - 1) * np.sqrt(by_run))
-    low, high = (float(np.clip(estimate + side * half, *bounds)) for side in (-1, 1))
-    return Interval(estimate, float(np.sqrt(variance)), low, high)

@@ -20,9 +20,8 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
 from sacrebleu.metrics.bleu import BLEU
 
-from barnlib.intervals import Interval
+from barnlib.intervals import Interval, resampled_variance, student_interval
 from barnlib.metrics import ESTIMATE_COLUMNS, check_predictions, estimate_row, groups, ratio_table
-from barnlib.replicates import centred
 
 MEASURES = ("BLEU", "ROUGE-L", "CIDEr-D")
 LONGEST = 4  # n-grams of CIDEr-D
@@ -172,23 +171,28 @@ def text_scores(
 def _bleu_interval(
     group: pd.DataFrame, counts: NDArray[np.int64], rng: np.random.Generator, resamples: int, level: float
 ) -> Interval:
-    """BLEU of a group with an interval as in intervals.py, for a quantity that is no ratio of two sums.
+    """BLEU of a group with its interval over pictures and runs.
 
     Chance that belongs to one run on one picture is counted twice, so it errs on the wide side.
     """
-    estimate = bleu(counts.sum(0))
-    variances, clustered = [], []
+    variances, clusters = {}, {}
     for column in ("image", "run"):
-        _, of = np.unique(group[column].to_numpy(), return_inverse=True)
-        clusters = int(of.max()) + 1
-        sums = np.zeros((clusters, counts.shape[1]), dtype=np.int64)
+        names, of = np.unique(group[column].to_numpy(), return_inverse=True)
+        sums = np.zeros((len(names), counts.shape[1]))
         np.add.at(sums, of, counts)
-        clustered.append(clusters)
-        if clusters < 2:
-            variances.append(math.nan if column == "image" else 0.0)
-            continue
-        # one draw fewer than there are clusters, for each resample how often each is drawn (Rao & Wu 1988)
-        drawn = rng.multinomial(clusters - 1, np.full(clusters, 1 / clusters), size=resamples)
-        variances.append(float(np.var([bleu(resample) for resample in drawn @ sums], ddof=1)))
-    by_image, by_run = variances
-    return centred(estimate, by_image, by_run, by_run, clustered[0], clustered[1], level, (0.0, 100.0))
+        clusters[column] = len(names)
+        variances[column] = resampled_variance(sums, _bleus, rng, resamples)
+    return student_interval(
+        bleu(counts.sum(0)),
+        variances["image"],
+        variances["run"],
+        0.0,
+        clusters["image"],
+        clusters["run"],
+        level=level,
+        bounds=(0.0, 100.0),
+    )
+
+
+def _bleus(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.array([bleu(one) for one in sums.astype(np.int64)])

@@ -109,8 +109,9 @@ def variance_table(
 ) -> pd.DataFrame:
     """Components with their shares, and intervals over pictures.
 
-    The intervals are percentiles of resampled pictures. They say nothing of other encoders, backbones or seeds, of
-    which there are too few to resample.
+    The intervals are percentiles of resampled pictures: a share lies in 0 to 1 and is often 0, so that an interval of
+    equal sides about it would make no sense. They say nothing of other encoders, backbones or seeds, of which there are
+    too few to resample.
 
     Args:
         images: the picture of each item; pictures are drawn with all their items.

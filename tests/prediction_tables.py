@@ -64,6 +64,40 @@ def answers(
     )
 
 
+def by_hand(right: dict[tuple[str, int], str], types: str, **more: object) -> pd.DataFrame:
+    """A table from strings of 0 and 1, one character for each item, of each (backbone, seed).
+
+    Args:
+        types: the question type of each item, one character each.
+        more: other columns of every row.
+    """
+    return table(
+        [
+            {"backbone": name, "seed": seed, "item": f"i{k}", "question_type": types[k], "score": float(mark)}
+            | more
+            for (name, seed), marks in right.items()
+            for k, mark in enumerate(marks)
+        ]
+    )
+
+
+def confident(
+    gaps: dict[str, float], *, seeds: int, images: int, questions: int = 4, seed: int = 0
+) -> pd.DataFrame:
+    """Answers whose confidence is `said` and whose chance of being right is that plus the backbone's number."""
+    rng = np.random.default_rng(seed)
+    made = [
+        {"backbone": name, "seed": run, "item": f"{image}-{question}", "image": f"{image}.png", "said": said}
+        | {"score": float(rng.random() < np.clip(said + gap, 0, 1))}
+        for name, gap in gaps.items()
+        for run in range(seeds)
+        for image in range(images)
+        for question in range(questions)
+        for said in [rng.uniform(0.2, 0.8)]
+    ]
+    return table(made).assign(said=[row["said"] for row in made])
+
+
 def description(item: str, answer: str, **row: object) -> dict:
     """A row of the description task whose truth is `FACTS`."""
     reference = write_description(FACTS, np.random.default_rng(0))

@@ -1,54 +1,19 @@
-"""Calibration measures against scikit-learn, sums written out, closed forms, and simulations with a known truth."""
+"""Calibration measures against scikit-learn, sums written out, and closed forms."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prediction_tables import table
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from barnlib.calibration import (
-    MEASURES,
-    differences,
-    equal_mass_bins,
-    estimates,
-    mean_distance,
-    measures,
-    null_bands,
-    rankings,
-    reliability_table,
-    resample,
-    risk_coverage,
-)
+from barnlib.calibration import MEASURES, equal_mass_bins, mean_distance, measures, risk_path
 
 RNG = np.random.default_rng
 
 
 def one(confidence, correct, **more) -> dict[str, float]:
     return {name: float(value[0]) for name, value in measures(confidence, correct, **more).items()}
-
-
-def simulated(
-    skills: dict[str, float], *, seeds: int, images: int, questions: int = 4, seed: int = 0
-) -> pd.DataFrame:
-    """Answers whose confidence is said and whose chance of being right is that plus the backbone's number."""
-    rng = RNG(seed)
-    made = [
-        {"backbone": name, "seed": run, "item": f"{image}-{question}", "image": f"{image}.png", "said": said}
-        | {"score": float(rng.random() < np.clip(said + gap, 0, 1))}
-        for name, gap in skills.items()
-        for run in range(seeds)
-        for image in range(images)
-        for question in range(questions)
-        for said in [rng.uniform(0.2, 0.8)]
-    ]
-    return table(made).assign(said=[row["said"] for row in made])
-
-
-@pytest.fixture(scope="module")
-def answers() -> pd.DataFrame:
-    return simulated({"a": 0.0, "b": -0.15}, seeds=3, images=60)
 
 
 def test_ranking_and_squares_are_those_of_scikit_learn() -> None:
@@ -153,114 +118,18 @@ def test_the_unbiased_error_is_unbiased_and_the_plain_one_is_not() -> None:
     assert np.mean(shifted) == pytest.approx(np.mean((0.3 * rng.uniform(0.1, 0.9, 10**5)) ** 2), rel=0.05)
 
 
-def test_a_calibrated_predictor_lies_in_its_null_band() -> None:
-    inside, p = [], []
-    for trial in range(60):
-        rows = simulated({"a": 0.0}, seeds=1, images=50, seed=trial)
-        band = null_bands(rows, ("task",), "said", rng=RNG(trial), draws=200).iloc[0]
-        inside.append(band["null_low"] <= band["observed"] <= band["null_high"])
-        p.append(band["p"])
-    assert np.mean(inside) >= 0.87
-    assert 0.35 < np.mean(p) < 0.65
-    worse = null_bands(simulated({"a": -0.2}, seeds=2, images=60), (), "said", rng=RNG(0), draws=200).iloc[0]
-    assert worse["observed"] > worse["null_high"] and worse["p"] == pytest.approx(1 / 201)
-
-
-def test_estimates_are_means_over_runs(answers: pd.DataFrame) -> None:
-    found = estimates(resample(answers, ("task",), ("said",), rng=RNG(0), resamples=200))
-    assert set(found["measure"]) == set(MEASURES) and set(found["backbone"]) == {"a", "b"}
-    for row in found.itertuples():
-        runs = [
-            one(part["said"], part["correct"])[row.measure]
-            for _, part in answers[answers["backbone"] == row.backbone].groupby("seed")
-        ]
-        assert row.estimate == pytest.approx(np.mean(runs))
-        assert row.low <= row.estimate <= row.high
-        assert (row.items, row.images, row.seeds) == (240, 60, 3)
-
-
-def test_differences_are_paired_by_seed(answers: pd.DataFrame) -> None:
-    resampled = resample(answers, ("task",), ("said",), rng=RNG(0), resamples=300)
-    each = estimates(resampled).set_index(["backbone", "measure"])["estimate"]
-    found = differences(resampled).set_index("measure")
-    assert set(found["a"]) == {"a"} and set(found["b"]) == {"b"}
-    for measure in MEASURES:
-        assert found.loc[measure, "estimate"] == pytest.approx(each["b", measure] - each["a", measure])
-    assert found.loc["ece_debiased", "estimate"] > 0.05 and found.loc["ece_debiased", "low"] > 0
-    same = differences(
-        resample(
-            pd.concat([answers[answers["backbone"] == "a"].assign(backbone=name) for name in "xy"]),
-            ("task",),
-            ("said",),
-            rng=RNG(0),
-            resamples=50,
-        )
+def test_answers_of_equal_confidence_are_taken_together() -> None:
+    taken, errors = risk_path(
+        np.array([0.2, 0.9, 0.5, 0.5]), np.array([0.0, 1, 0, 1]), np.array([[1.0, 1, 1, 1], [2, 0, 3, 1]])
     )
-    assert (same[["estimate", "low", "high"]] == 0).all().all()
+    assert taken.tolist() == [[1, 3, 4], [0, 4, 6]]
+    assert errors.tolist() == [[0, 1, 2], [0, 3, 5]]
 
 
-def test_one_backbone_one_seed_and_nothing_still_answer(answers: pd.DataFrame) -> None:
-    alone = answers[(answers["backbone"] == "a") & (answers["seed"] == 0)]
-    resampled = resample(alone, (), ("said",), rng=RNG(0), resamples=50)
-    assert len(estimates(resampled)) == len(MEASURES) and differences(resampled).empty
-    assert rankings(resampled)["order"].tolist() == ["a"] * 3
-    nothing = resample(answers.iloc[:0], ("task",), ("said",), rng=RNG(0), resamples=50)
-    assert nothing == [] and estimates(nothing).empty and rankings(nothing).empty
-    assert null_bands(answers.iloc[:0], ("task",), "said", rng=RNG(0)).empty
-    assert reliability_table(answers.iloc[:0], rng=RNG(0), definition="said").empty
-    assert risk_coverage(answers.iloc[:0], definition="said").empty
-
-
-def test_missing_confidences_give_no_number(answers: pd.DataFrame) -> None:
-    holes = answers.assign(said=answers["said"].where(answers["backbone"] == "b"))
-    found = estimates(resample(holes, (), ("said",), rng=RNG(0), resamples=50)).set_index("backbone")
-    assert found.loc["a", "estimate"].isna().all() and found.loc["b", "estimate"].notna().all()
-    nowhere = resample(holes.assign(said=np.nan), (), ("said",), rng=RNG(0), resamples=50)
-    assert estimates(nowhere)["estimate"].isna().all() and rankings(nowhere)["order"].isna().all()
-    assert set(reliability_table(holes, rng=RNG(0), definition="said")["backbone"]) == {"b"}
+def test_what_is_no_confidence_is_refused() -> None:
     with pytest.raises(ValueError, match="a confidence must lie in 0 to 1; 1 of 2 do not"):
         measures([0.5, 1.2], [True, False])
-    with pytest.raises(ValueError, match="a and b share no seed"):
-        apart = answers[(answers["seed"] == 0) == (answers["backbone"] == "a")]
-        differences(resample(apart, (), ("said",), rng=RNG(0), resamples=50))
-
-
-def test_reliability_bins_and_risk_by_hand(answers: pd.DataFrame) -> None:
-    found = reliability_table(answers, rng=RNG(0), definition="said", bins=5, resamples=50)
-    assert len(found) == 10 and found["answers"].sum() == len(answers)
-    assert found["estimate"].mul(found["answers"]).sum() == pytest.approx(answers["correct"].sum())
-    curve = risk_coverage(answers, definition="said", points=10)
-    whole = curve[curve["coverage"] == 1].set_index(["backbone", "seed"])["risk"]
-    expected = 1 - answers.groupby(["backbone", "seed"])["correct"].mean()
-    assert whole.to_dict() == pytest.approx(expected.to_dict())
-    run = answers[(answers["backbone"] == "a") & (answers["seed"] == 0)].nlargest(24, "said")
-    first = curve[(curve["backbone"] == "a") & (curve["seed"] == 0) & (curve["coverage"] == 0.1)]
-    assert first["risk"].item() == pytest.approx(1 - run["correct"].mean())
-
-
-def test_a_ranking_that_depends_on_the_definition_is_seen(answers: pd.DataFrame) -> None:
-    turned = answers.assign(
-        other=np.where(answers["backbone"] == "a", np.clip(answers["said"] + 0.4, 0, 1), answers["said"])
-    )
-    found = rankings(resample(turned, ("task",), ("said", "other"), rng=RNG(0), resamples=100))
-    ece = found[found["measure"] == "ece_debiased"].set_index("definition")
-    assert ece["order"].to_dict() == {"said": "a > b", "other": "b > a"}
-    assert ece["agrees"].to_dict() == {"said": True, "other": False}
-    assert (ece["held"] > 0.9).all()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("gap", "measure"), [(-0.1, "squared_error"), (-0.15, "ece_debiased"), (0.0, "brier")]
-)
-def test_intervals_cover_the_truth(gap: float, measure: str) -> None:
-    """Truth: of the squared error gap^2; of the error |gap|; of the Brier score by integration."""
-    said = np.linspace(0.2, 0.8, 100_001)
-    truth = {"squared_error": gap**2, "ece_debiased": abs(gap), "brier": (said * (1 - said)).mean()}[measure]
-    covered = []
-    for trial in range(120):
-        rows = simulated({"a": gap}, seeds=3, images=60, seed=trial)
-        found = estimates(resample(rows, (), ("said",), rng=RNG(trial), resamples=80))
-        interval = found[found["measure"] == measure].iloc[0]
-        covered.append(interval["low"] <= truth <= interval["high"])
-    assert np.mean(covered) >= 0.92
+    with pytest.raises(ValueError, match="a confidence must lie in 0 to 1; 1 of 2 do not"):
+        measures([0.5, np.nan], [True, False])
+    with pytest.raises(ValueError, match=r"expected confidence and correct \[n\], found \(2,\) and \(1,\)"):
+        measures([0.5, 0.2], [True])

@@ -10,9 +10,10 @@ from prediction_tables import answers as draw_answers
 from small_book import NOTE
 
 from barnlib import charts, charts_confidence, charts_instances
-from barnlib.agreement import solved_by
-from barnlib.calibration import estimates, null_bands, reliability_table, resample
+from barnlib.calibration_curves import null_bands, reliability_table
+from barnlib.calibration_tables import estimates, resample
 from barnlib.chart_parts import DARK
+from barnlib.ensembles import solved_by
 from barnlib.instances import change_table
 from barnlib.metrics import accuracy_table
 from barnlib.parameters import load_study

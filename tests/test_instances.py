@@ -3,23 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from prediction_tables import answers, table
+from prediction_tables import answers, by_hand
 from scipy.stats import binomtest
 
 from barnlib.instances import change_table, changes, exchange_over_runs, majority, solved
 
 RNG = np.random.default_rng
-
-
-def by_hand(right: dict[tuple[str, int], str], types: str) -> pd.DataFrame:
-    """A table from strings of 0 and 1, one character per item; `types` names the item's question type."""
-    return table(
-        [
-            {"backbone": name, "seed": seed, "item": f"i{k}", "question_type": types[k], "score": float(mark)}
-            for (name, seed), marks in right.items()
-            for k, mark in enumerate(marks)
-        ]
-    )
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,14 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from barnlib.intervals import median_interval, proportion_interval, ratio_interval
+from barnlib.intervals import (
+    median_interval,
+    proportion_interval,
+    ratio,
+    ratio_interval,
+    resampled_variance,
+    student_interval,
+)
 
 
 def simulate(
@@ -102,6 +109,54 @@ def test_bad_input_is_named() -> None:
         median_interval([np.nan], [0], [0], rng)
     with pytest.raises(ValueError, match="lengths differ"):
         median_interval([1.0], [0, 1], [0], rng)
+
+
+def test_the_wider_of_two_of_students() -> None:
+    together = student_interval(0.5, 0.04, 0.01, 0.004, 20, 3)
+    half = stats.t.ppf(0.975, 19) * np.sqrt(
+        0.04 + 0.01 - 0.004
+    )  # over seeds alone: 4.30 * 0.1, less than 0.449
+    assert together.se == pytest.approx(np.sqrt(0.046))
+    assert (together.low, together.high) == pytest.approx((0.5 - half, 0.5 + half))
+    alone = student_interval(0.5, 0.0001, 0.01, 0.0, 20, 3)
+    assert alone.high - 0.5 == pytest.approx(stats.t.ppf(0.975, 2) * 0.1)
+    shared = student_interval(0.5, 0.04, 0.01, 0.02, 20, 3)  # no more is taken off than there is
+    assert shared.se == pytest.approx(0.2)
+
+
+def test_of_one_run_the_interval_is_that_of_other_images() -> None:
+    found = student_interval(0.5, 0.04, float("nan"), float("nan"), 20, 1, level=0.9)
+    half = stats.t.ppf(0.95, 19) * 0.2
+    assert (found.se, found.low, found.high) == pytest.approx((0.2, 0.5 - half, 0.5 + half))
+    one_image = student_interval(0.5, 0.04, 0.01, 0.0, 1, 3)
+    unknown = student_interval(0.5, float("nan"), 0.01, 0.0, 20, 3)
+    assert np.isnan([one_image.low, one_image.high, unknown.low, unknown.high, unknown.se]).all()
+
+
+def test_an_interval_is_cut_to_its_range_but_holds_the_estimate() -> None:
+    inside = student_interval(0.9, 0.04, 0.0, 0.0, 20, 1, bounds=(0.0, 1.0))
+    assert inside.high == 1.0 and inside.low > 0.4
+    beyond = student_interval(1.1, 0.04, 0.0, 0.0, 20, 1, bounds=(0.0, 1.0))
+    assert beyond.high == 1.1 and beyond.low < 1.0
+    below = student_interval(-0.1, 0.04, 0.0, 0.0, 20, 1, bounds=(0.0, 1.0))
+    assert below.low == -0.1 and below.high > 0.0
+
+
+def test_the_variance_of_a_sum_and_of_a_product_of_sums() -> None:
+    """Of a mean the bootstrap with one draw fewer is unbiased; of a function of sums it follows the delta method."""
+    rng = np.random.default_rng(9)
+    values = rng.normal(3, 1, (400, 2))
+    mean = resampled_variance(
+        np.column_stack([values[:, 0], np.ones(400)]), ratio, np.random.default_rng(0), 20_000
+    )
+    assert mean == pytest.approx(values[:, 0].var(ddof=1) / 400, rel=0.04)
+    sums = np.column_stack([values, np.ones(400)])
+    product = resampled_variance(
+        sums, lambda s: s[:, 0] * s[:, 1] / s[:, 2] ** 2, np.random.default_rng(0), 20_000
+    )
+    slope = values.mean(0)[::-1]
+    assert product == pytest.approx(slope @ np.cov(values.T) @ slope / 400, rel=0.04)
+    assert np.isnan(resampled_variance(sums[:1], ratio, np.random.default_rng(0), 10))
 
 
 def test_the_median_agrees_with_numpy_and_with_resampling_by_hand() -> None:
