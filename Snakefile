@@ -1,4 +1,5 @@
-# The study as a graph: data -> features -> train and evaluate each backbone and seed -> ledger, results -> book.
+# The study as a graph:
+# data -> features -> train and evaluate each backbone and seed -> ledger and analyses -> verdicts -> book.
 #
 # Every job runs one notebook with papermill; the notebook calls barnlib, which writes the artefact. The executed
 # notebook is the job's log, which outlives a failure; a job that succeeds copies it to notebooks/ for the book.

@@ -3,7 +3,7 @@
 In:  the inputs that decide a folder's content (a dictionary), and a function that writes it.
 Out: the folder, with a ``manifest.json`` of its inputs and of the SHA-256 of each of its files.
 
-Snakemake decides what is stale by time stamps; it does not see a corrupted output or a changed input behind an
+Snakemake looks at parameters and time stamps; it does not see a corrupted output, or one that was changed behind an
 old time. The manifest does, for whoever runs one notebook by hand as well.
 """
 

@@ -111,7 +111,10 @@ def random_answer(train: Sequence[Item], rng: np.random.Generator) -> Guess:
 
 
 def constant_location(train: Sequence[Item], middle: Callable[[np.ndarray], tuple[float, float]]) -> Guess:
-    """One place for every coordinate question, such as the `mean_location` of training; None for other tasks."""
+    """One place for every coordinate question, such as the `mean_location` of training; None for other tasks.
+
+    The guess raises ValueError where it is asked for a place and training holds none.
+    """
     places = _places(train)
     text = write_coordinates(*middle(places)) if len(places) else None
 

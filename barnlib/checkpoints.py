@@ -30,6 +30,9 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensor], progress: Mappi
         step: optimiser steps done; the highest is the newest.
         tensors: any dtype and device.
         progress: goes to JSON.
+
+    Raises:
+        ValueError: there is a checkpoint of this step already.
     """
     partial = folder / "partial"
     shutil.rmtree(partial, ignore_errors=True)

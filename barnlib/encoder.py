@@ -199,6 +199,9 @@ def train_clip(
 
     Returns:
         One row per epoch: epoch, caption_loss, phrase_loss (nats), seconds.
+
+    Raises:
+        ValueError: a loss is no longer finite.
     """
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
@@ -273,7 +276,12 @@ def draw_pictures(recipe: EncoderRecipe) -> tuple[np.ndarray, list[Picture]]:
 
 
 def make_encoder(name: str) -> Path:
-    """Make the nano encoder NAME from scratch at its place in the repository (or find it there unchanged)."""
+    """Make the nano encoder NAME from scratch at its place in the repository (or find it there unchanged).
+
+    Raises:
+        ValueError: no such encoder, one without a recipe, or a folder that was changed after it was made.
+        RuntimeError: another process makes it.
+    """
     encoder = load_encoder(name, "nano")
     recipe = encoder.recipe
     if recipe is None:

@@ -1,6 +1,6 @@
 """What an analysis found on the paper's claims, as rows that the verdicts are reached from.
 
-In:  estimates of the analyses, written by each analysis notebook: ``runs/STUDY/evidence/ANALYSIS.json``.
+In:  estimates that bear on a claim, written by the notebooks of analyses: ``runs/STUDY/evidence/ANALYSIS.json``.
 Out: one table of all evidence of a study. Next: verdicts.py applies the study file's rules to it.
 
 The claims are those of "Back to the Barn with LLAMAs" (arXiv 2604.10985), numbered as on the protocol page.

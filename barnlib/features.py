@@ -64,7 +64,12 @@ class Features:
 
 
 def build_features(study: Study) -> Path:
-    """Compute the features, or find them unchanged; returns ``runs/STUDY/features``."""
+    """Compute the features, or find them unchanged; returns ``runs/STUDY/features``.
+
+    Raises:
+        ValueError: an encoder that takes pictures of another size than the study's, a picture that cannot be read, a
+            disk without room, or a finished folder that was changed afterwards.
+    """
     data = build_data(study)
     encoder = load_encoder(study.encoder.name, study.scale)
     checkpoint = encoder_folder(encoder)
@@ -84,7 +89,7 @@ def build_features(study: Study) -> Path:
 
 
 def load(study: Study) -> Features:
-    """The study's features; builds them where needed."""
+    """The study's features; builds them where needed. Raises as :func:`build_features`."""
     folder = build_features(study)
     return Features(
         values=load_file(folder / "features.safetensors")["features"],

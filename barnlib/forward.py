@@ -20,7 +20,12 @@ from barnlib.packing import PackedBatch
 def forward_inputs(
     model: LlavaForConditionalGeneration, packed: PackedBatch, features: Tensor, positions: int
 ) -> dict[str, Any]:
-    """Arguments of the forward over a whole batch, once batch, features and context fit together."""
+    """Arguments of the forward over a whole batch, once batch, features and context fit together.
+
+    Raises:
+        ValueError: more positions than the backbone's context, a row that the table of features does not hold, or
+            another number of image tokens than features.
+    """
     context = getattr(_text_config(model), "max_position_embeddings", None)
     if context is not None and positions > context:
         raise ValueError(

@@ -3,9 +3,10 @@
 In:  the keys and values that each attention layer computes in a forward of transformers.
 Out: all keys and values so far. :func:`barnlib.decoding.greedy` decodes with it.
 
-The cache of transformers copies everything it holds whenever a token is added, which took a third of the time of
-decoding. Here new keys are written into room that is reserved ahead. Every layer keeps every key, also in models with
-a sliding window: which key a query sees is the mask's business.
+The cache of transformers copies everything it holds whenever a token is added: at the scale nano about a tenth of the
+time of answers of a hundred tokens, and nothing that can be measured of short ones. Here new keys are written into room
+that is reserved ahead. Every layer keeps every key, also in models with a sliding window: which key a query sees is the
+mask's business.
 """
 
 from torch import Tensor

@@ -1,7 +1,7 @@
 """What a model thinks of given answers: losses, log-probabilities in nats, and hidden states.
 
 In:  a model, a :class:`~barnlib.packing.PackedBatch` with answers, the table of cached features.
-Out: a :class:`Likelihood`; finetune.py trains on it, predict.py writes it down.
+Out: a :class:`Likelihood`: finetune.py trains on it, validate.py and inference.py read it; states.py keeps the states.
 
 Shapes: B images in a batch, L positions, N branches (turns, in the order of the groups given to ``pack``), T image
 tokens, W encoder width, D hidden width and V vocabulary of the backbone.

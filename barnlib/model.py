@@ -1,7 +1,8 @@
 """The vision-language model: composition from an encoder and any causal language model, LoRA, and its trained parts.
 
 In:  an encoder, a causal language model and a :class:`~barnlib.prompts.Prompter`.
-Out: a model; likelihood.py trains and measures it on packed batches, decoding.py lets it answer, export.py writes it.
+Out: a model; finetune.py trains it, likelihood.py measures it on packed batches, decoding.py lets it answer, export.py
+     writes it.
 """
 
 import re

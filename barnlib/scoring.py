@@ -117,6 +117,9 @@ def score_description(answer: str, facts: Mapping[str, Any]) -> Score:
     """F1 over the facts: precision over those stated, recall over all six; correct if all six are right.
 
     Details: `verdicts` by fact, `precision` (0 where nothing is stated), `recall`.
+
+    Raises:
+        ValueError: facts that lack one of the six.
     """
     missing = [name for name in FACTS if name not in facts]
     if missing:
@@ -149,6 +152,9 @@ def score_coordinates(answer: str, facts: Mapping[str, Any], tolerance_km: float
 
     Details: `stage`, the highest rung of `LADDER` that is reached; `error_km`, NaN if not parsed strictly;
     `lenient_error_km`, the distance to the first two numbers of any text, NaN if there are none.
+
+    Raises:
+        ValueError: facts without latitude or longitude.
     """
     if not {"latitude", "longitude"} <= set(facts):
         raise ValueError(

@@ -2,7 +2,7 @@
 
 In:  a trained run, items of the study, cached features and those of disturbed pictures.
 Out: ``hidden.safetensors`` and ``hidden.json`` in the run's evaluation, in the form that states_table.py documents and
-     reads; representations.py compares them without torch.
+     reads; representation_tables.py and its neighbours compare them without torch.
 
 *Before* finetuning is the same model with LoRA switched off and the trained projector kept. Both states then have the
 same image tokens as input, and what lies between them is what finetuning did to the language model alone.

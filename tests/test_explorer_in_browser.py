@@ -14,7 +14,6 @@ pytestmark = pytest.mark.slow
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 MOST_SECONDS = 2.0  # of one choice among thousands of items, on a busy machine; about a tenth of it is usual
-SECOND = "document.getElementById('explorer-is-two')"
 COUNT = "document.querySelector('.explorer-count').textContent"
 
 

@@ -3,7 +3,8 @@
 In: files of the installed ObsPy, nothing downloaded. Out: `Recording`s, each an `Earthquake` with its traces, which
 `cards.draw_card` draws. Next: a page of the book, and tests that the rendering path also works on real data.
 
-ObsPy has no complete set of event, station and waveform in one place, so each recording is put together from headers.
+ObsPy has no complete set of event, station and waveform in one place, so each recording is put together from headers
+(but for one magnitude, which no header has).
 Units are checked on the way: QuakeML gives depth in metres, yet the file of the Tohoku earthquake says 29.0; SAC
 and AH headers give metres here. Two more recordings with an event in their headers are out of a card's range:
 `io/ah/tests/data/st.ah` (Bolivia 1994 at ALE, 96 degrees, in the core's shadow, a sample every 10 s) and

@@ -1,7 +1,7 @@
 """Which scenes and earthquakes may be told in the text corpus, and which may be drawn.
 
 In:  a scene or an earthquake. Out: whether it is on the text's side. Next: corpus.py writes only what is on
-the text's side, and build.py may draw only the rest, so that no backbone has read the facts of a picture that
+the text's side, and pictures.py may draw only the rest, so that no backbone has read the facts of a picture that
 it is asked about.
 
 The side is one bit of the SHA-256 of what a caption can say. It is a property of the scene or earthquake

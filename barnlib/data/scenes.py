@@ -238,7 +238,7 @@ def draw_scene(scene: Scene, image_size: int) -> Image.Image:
     """RGB picture of the scene, `image_size` pixels square, antialiased by drawing at four times the size.
 
     A thing has a rim in the background's colour, so that things of one colour stay apart where they overlap.
-    Stripes are horizontal, coloured and white, of one width everywhere.
+    Stripes are horizontal, coloured and white, of one width everywhere. ValueError below 32 pixels.
     """
     if image_size < 32:
         raise ValueError(f"image_size is {image_size}: stripes need at least 32 pixels")
