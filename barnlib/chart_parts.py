@@ -1,140 +1,104 @@
-"""What the study's charts are put together from: inks, the theme's configuration, and layers that several share.
+"""What all charts of the study have in common: tables that are checked, axes, tooltips, panels, and their words.
 
-In:  values and columns. Out: configuration and Altair layers. Next: ``barnlib.charts`` makes whole charts of them.
-
-Rows are placed by number, not by a band scale: a group's name stands above its rows, inside the drawing, so that a
-phone's narrow screen belongs to the data.
+In:  tables, columns and a :class:`~barnlib.theme.Note`.
+Out: Altair axes and charts whose title says the finding, whose subtitle says n, interval and study, and whose
+     description is an alternative text with the values.
+Next: ``barnlib.chart_rows`` and the modules of charts (``barnlib.charts``, ``charts_confidence``, ...) build on them.
 """
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-INK, MUTED, GRID, PAPER = "#1f2933", "#5b6670", "#e1e6ea", "#ffffff"
-DARK = {INK: "#e8eaed", MUTED: "#a9b3bd", GRID: "#37414b", PAPER: "#14181d"}  # light to dark
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-WIDTH = 640  # pixels; the book replaces it by the width of the page
-ROW = 16  # pixels from row to row
-HEAD = 1.6  # rows that a group's name takes, above its rows
-LINE = 1.0  # rows that a long name takes, above its interval
+from barnlib.theme import DARK, PAPER, WIDTH, Note
 
-CONFIG: dict[str, Any] = {
-    "background": "transparent",
-    "font": FONT,
-    "view": {"stroke": None, "continuousWidth": WIDTH, "continuousHeight": 260},
-    "title": {
-        "anchor": "start",
-        "color": INK,
-        "fontSize": 15,
-        "fontWeight": 600,
-        "subtitleColor": MUTED,
-        "subtitleFontSize": 12,
-        "subtitlePadding": 5,
-        "offset": 14,
-    },
-    "axis": {
-        "domain": False,
-        "gridColor": GRID,
-        "labelColor": MUTED,
-        "labelFontSize": 12,
-        "labelPadding": 6,
-        "ticks": False,
-        "titleColor": MUTED,
-        "titleFontSize": 12,
-        "titleFontWeight": "normal",
-        "titlePadding": 10,
-    },
-    "header": {"labelColor": INK, "labelFontSize": 13, "labelFontWeight": 600, "labelAnchor": "start"},
-    "legend": {
-        "labelColor": INK,
-        "labelFontSize": 12,
-        "labelLimit": 0,
-        "orient": "top",
-        "symbolOpacity": 1,
-        "symbolSize": 90,
-        "symbolStrokeWidth": 2.5,
-        "title": None,
-        "columnPadding": 18,
-    },
-    "text": {"color": INK, "font": FONT, "fontSize": 12},
-    "rule": {"color": MUTED},
-    "point": {"filled": True, "size": 80},
-}
+COUNTS = ("n", "items", "images", "seeds")  # columns that a tooltip shows where the table has them
+SAID = 40  # values of an alternative text, at most
+HEADING = 40  # characters in a line of a heading: more do not fit on a phone
+RIM: dict[str, Any] = {"stroke": PAPER, "strokeWidth": 5, "strokeJoin": "round"}
+DASHED: dict[str, Any] = {"strokeWidth": 1.5, "strokeDash": [3, 2]}  # a reference that is no backbone's
 
 
-def placed(
-    table: pd.DataFrame, group: str, member: str | None, members: Sequence[str]
-) -> tuple[pd.DataFrame, float]:
-    """The table with ``y``, the row of each mark, and ``top`` and ``bottom``, the rows of its group; and all rows.
+def checked(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The table, if it has the columns and has rows; rows are numbered anew.
 
-    Members with long names need lines of their own for them, in the first group, which names them.
+    Raises:
+        ValueError: a column is missing, or the table is empty.
     """
-    groups = list(dict.fromkeys(table[group]))
-    named = LINE if are_long(members) else 0.0
-    step, extra = HEAD + max(1, len(members)), named * len(members)
-    order = np.array([groups.index(name) for name in table[group]], float)
-    within = np.array(
-        [list(members).index(name) for name in table[member]] if member else [0] * len(table), float
-    )
-    in_first = order == 0
-    top = order * step + HEAD + np.where(in_first, 0.0, extra)
-    y = top + within + 0.5 + np.where(in_first, named * (within + 1), 0.0)
-    rows = table.assign(y=y, top=top, bottom=top + max(1, len(members)) + np.where(in_first, extra, 0.0))
-    return rows, step * len(groups) + extra
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise ValueError(f"table has no column '{missing[0]}'; it has {', '.join(map(str, table.columns))}")
+    if table.empty:
+        raise ValueError(
+            f"nothing to draw: the table with columns {', '.join(map(str, table.columns))} has no rows"
+        )
+    return table.reset_index(drop=True)
 
 
-def are_long(names: Sequence[str]) -> bool:
-    """Whether names would not fit beside their intervals on a phone."""
-    return max(map(len, names), default=0) > 16
+def estimates(table: pd.DataFrame, columns: Sequence[str], value: str = "estimate") -> pd.DataFrame:
+    """The table as :func:`checked`, if it also has ``value``, ``low`` and ``high``, and each interval holds its value.
+
+    Raises:
+        ValueError: as `checked`; or names the row whose interval does not hold its value.
+    """
+    table = checked(table, [*columns, value, "low", "high"])
+    low, middle, high = (table[column].to_numpy(float) for column in ("low", value, "high"))
+    wrong = np.flatnonzero((low > middle + 1e-9) | (middle > high + 1e-9))
+    if len(wrong):
+        at = wrong[0]
+        raise ValueError(
+            f"row {at}: the interval {low[at]:.4g} to {high[at]:.4g} does not hold its value {middle[at]:.4g}"
+        )
+    return table
 
 
-def vertical(rows: float) -> alt.Y:
-    """The vertical position of a placed table: rows from top to bottom, without an axis."""
-    return alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[0, rows], reverse=True, nice=False, zero=False))
+def horizontal(
+    column: str, label: str, ends: tuple[float, float], format: str = "", **axis_options: Any
+) -> alt.X:
+    """A horizontal axis from one end to the other, whose outer labels stay inside."""
+    axis = alt.Axis(format=format, tickCount=5, labelFlush=True, **axis_options)
+    scale = alt.Scale(domain=list(ends), nice=False, zero=False)
+    return alt.X(f"{column}:Q", title=label, scale=scale, axis=axis)
 
 
-def group_names(table: pd.DataFrame, group: str) -> alt.Chart:
-    """Each group's name above its rows, at the left edge."""
-    heads = table.drop_duplicates(group)[[group, "top"]].assign(y=lambda rows: rows["top"] - 0.25)
-    return (
-        alt.Chart(heads)
-        .mark_text(align="left", baseline="bottom", fontWeight=600)
-        .encode(x=alt.value(0), y=alt.Y("y:Q", axis=None), text=f"{group}:N")
-    )
+def fitted(values: pd.DataFrame) -> tuple[float, float]:
+    """Ends of an axis that holds all values, with a margin."""
+    least, most = float(np.nanmin(values.to_numpy(float))), float(np.nanmax(values.to_numpy(float)))
+    margin = 0.08 * (most - least) or 0.5
+    return least - margin, most + margin
 
 
-def member_names(
-    table: pd.DataFrame, group: str, member: str, low: str, high: str, domain: tuple[float, float]
-) -> list[alt.Chart]:
-    """Names of the first group's intervals: beside them, where a third is free; above them, if they are long."""
-    first = table[table[group] == table[group].iloc[0]]
-    if are_long(list(first[member])):
-        above = alt.Chart(first.assign(y=first["y"] - 0.55))
-        text = above.mark_text(align="left", baseline="bottom", color=MUTED)
-        return [text.encode(x=alt.value(0), y=alt.Y("y:Q", axis=None), text=f"{member}:N")]
-    free = domain[1] - first[high] >= 0.3 * (domain[1] - domain[0])
-    halo: dict[str, Any] = {"stroke": PAPER, "strokeWidth": 5, "strokeJoin": "round"}
-    return [
-        alt.Chart(first[side])
-        .mark_text(align=cast(Any, align), dx=dx, baseline="middle", **style)
-        .encode(x=f"{at}:Q", y=alt.Y("y:Q", axis=None), text=f"{member}:N")
-        for side, at, align, dx in ((free, high, "left", 9), (~free, low, "right", -9))
-        if side.any()
-        for style in (halo, {})
-    ]
+def symmetric(values: pd.DataFrame) -> tuple[float, float]:
+    """Ends of an axis that holds all values, as far below zero as above, with a margin."""
+    reach = 1.12 * float(np.nanmax(np.abs(values.to_numpy(float)))) or 1.0
+    return -reach, reach
 
 
-def zero_line(rows: float) -> alt.Chart:
-    """A line at zero over all rows."""
-    ends = pd.DataFrame({"zero": [0.0], "y": [HEAD], "bottom": [rows]})
-    return (
-        alt.Chart(ends)
-        .mark_rule(color=INK, strokeWidth=1)
-        .encode(x="zero:Q", y=alt.Y("y:Q", axis=None), y2="bottom:Q")
-    )
+def labels(placed: alt.Chart, **mark: Any) -> list[alt.Chart]:
+    """Text with a rim of paper, so that it can be read where it crosses lines and bars.
+
+    Args:
+        placed: a chart with its positions and its text encoded.
+        mark: of the text: align, dx, ...
+    """
+    return [placed.mark_text(**mark, **rim) for rim in (RIM, {})]
+
+
+def broken(text: str, most: int = HEADING) -> str:
+    """A text in lines of at most ``most`` characters, broken after a colon, else after a comma, else at a space.
+
+    A word that is longer stays whole.
+    """
+    if len(text) <= most:
+        return text
+    head = text[: most + 1]
+    at = head.rfind(": ") + 1 or head.rfind(", ") + 1 or head.rfind(" ")
+    if at <= 0:
+        at = text.find(" ")
+    return text if at <= 0 else f"{text[:at]}\n{broken(text[at:].lstrip(), most)}"
 
 
 def tooltip(table: pd.DataFrame, columns: Sequence[str], format: str) -> list[alt.Tooltip]:
@@ -148,50 +112,64 @@ def tooltip(table: pd.DataFrame, columns: Sequence[str], format: str) -> list[al
     ]
 
 
-def checked(
-    table: pd.DataFrame, columns: Sequence[str], interval: tuple[str, str, str] | None = None
-) -> pd.DataFrame:
-    """The table, if it has the columns, has rows, and each interval holds its value.
-
-    Raises:
-        ValueError: names the column, or the row and its values.
-    """
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise ValueError(f"table has no column '{missing[0]}'; it has {', '.join(map(str, table.columns))}")
-    if table.empty:
-        raise ValueError(
-            f"nothing to draw: the table with columns {', '.join(map(str, table.columns))} has no rows"
-        )
-    if interval:
-        low, value, high = (table[column].to_numpy(float) for column in interval)
-        wrong = np.flatnonzero((low > value + 1e-9) | (value > high + 1e-9))
-        if len(wrong):
-            at = wrong[0]
-            raise ValueError(
-                f"row {at}: the interval {low[at]:.4g} to {high[at]:.4g} does not hold its value {value[at]:.4g}"
-            )
-    return table.reset_index(drop=True)
-
-
-def spread(ends: pd.Series, gap: float) -> pd.Series:
-    """Values moved apart to at least ``gap``, in their order, about the same middle."""
-    ordered = ends.sort_values()
-    places = ordered.to_numpy(float).copy()
-    for i in range(1, len(places)):
-        places[i] = max(places[i], places[i - 1] + gap)
-    return pd.Series(places - (places - ordered.to_numpy(float)).mean(), index=ordered.index)
-
-
-def round_numbers(start: float, end: float) -> list[float]:
-    """Three to six round numbers from ``start`` to ``end``."""
-    if end <= start:
-        return [start]
-    step = 10.0 ** np.floor(np.log10((end - start) / 4))
-    step *= next(factor for factor in (1, 2, 5, 10) if (end - start) / (factor * step) <= 5)
-    return [float(n * step) for n in range(int(np.ceil(start / step)), int(np.floor(end / step + 1e-9)) + 1)]
-
-
 def number(value: float, format: str) -> str:
     """A value as an alternative text says it."""
     return "none" if pd.isna(value) else f"{value:{format}}"
+
+
+def interval_text(row: Mapping[Any, Any], format: str, value: str = "estimate") -> str:
+    """An estimate with its interval as an alternative text says it: "35% (30% to 40%)"."""
+    return f"{number(row[value], format)} ({number(row['low'], format)} to {number(row['high'], format)})"
+
+
+def panel_width(panels: Sequence[str], columns: int, around: int) -> int:
+    """Pixels of one of several panels beside each other, ``around`` of which its axis and the gap take."""
+    return WIDTH // min(columns, len(panels)) - around
+
+
+def in_panels(
+    layers: Sequence[alt.Chart],
+    table: pd.DataFrame,
+    column: str,
+    panels: Sequence[str],
+    *,
+    columns: int = 3,
+    around: int = 40,
+    height: int = 170,
+) -> alt.FacetChart:
+    """The layers once for each panel, ``columns`` of them beside each other; the book takes fewer on a phone.
+
+    Args:
+        layers: charts without data of their own.
+        column: of the table, with the panel that a row belongs to.
+        panels: its values, in order.
+        around, height: pixels; see :func:`panel_width`.
+    """
+    columns, headings = min(columns, len(panels)), [broken(str(panel)) for panel in panels]
+    named = table.assign(heading=table[column].map(dict(zip(panels, headings, strict=True))))
+    layered = alt.layer(*layers, data=named)
+    layered = layered.properties(width=panel_width(panels, columns, around), height=height)
+    header = alt.Header(labelExpr="split(datum.label, '\\n')")
+    facet = alt.Facet("heading:N", sort=headings, title=None, header=header)
+    chart = layered.facet(facet=facet, columns=columns)
+    longest = max(len(line) for heading in headings for line in heading.split("\n"))
+    least = max(130, 7 * longest)  # a panel is no narrower than its heading
+    return chart.properties(usermeta={"barn": {"columns": columns, "panel": least}})
+
+
+def dressed(chart: Any, title: str, note: Note, kind: str, said: Sequence[str], *marks: str) -> Any:
+    """The chart with its title, subtitle, alternative text, and what the book needs to adapt it.
+
+    Args:
+        kind: what is drawn, in words, for those who do not see it.
+        said: the values in words; an alternative text holds up to `SAID` of them.
+        marks: what a mark means that no legend explains ("dashed: chance"); the subtitle ends with them.
+    """
+    listed = "; ".join(said[:SAID]) + (f"; and {len(said) - SAID} more" if len(said) > SAID else "")
+    subtitle = " · ".join((note.text(), *marks))
+    adapts = {} if chart.usermeta is alt.Undefined else chart.usermeta["barn"]
+    return chart.properties(
+        title=alt.Title(text=title, subtitle=subtitle),
+        description=f"{title}. {kind}. {listed}. {subtitle}.",
+        usermeta={"barn": {"dark": DARK, **adapts}},
+    )

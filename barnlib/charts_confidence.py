@@ -1,7 +1,7 @@
 """Charts of confidence: reliability diagrams with their counts, and calibration error against chance.
 
-In:  tables of calibration_curves.py and calibration_tables.py, and a :class:`~barnlib.charts.Note`.
-Out: Altair charts in the theme of ``barnlib.charts``. Next: the confidence notebook shows them.
+In:  tables of calibration_curves.py and calibration_tables.py, and a :class:`~barnlib.theme.Note`.
+Out: Altair charts in the theme of ``barnlib.theme``. Next: the confidence notebook shows them.
 """
 
 from typing import Any
@@ -10,20 +10,9 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from barnlib.chart_parts import (
-    GRID,
-    MUTED,
-    ROW,
-    WIDTH,
-    checked,
-    group_names,
-    member_names,
-    number,
-    placed,
-    tooltip,
-    vertical,
-)
-from barnlib.charts import Note, Palette, _dressed, _horizontal
+from barnlib.chart_parts import DASHED, checked, dressed, estimates, in_panels, interval_text, number, tooltip
+from barnlib.chart_rows import ROW, in_rows
+from barnlib.theme import GRID, MUTED, Note, Palette
 
 SHARES = 20  # equal intervals of confidence in the histogram below a reliability diagram
 HISTOGRAM = 0.28  # of the panel's height, at most
@@ -37,7 +26,6 @@ def reliability(
     *,
     title: str,
     definition: str = "primary",
-    columns: int = 3,
 ) -> alt.FacetChart:
     """Accuracy against confidence, one panel for each backbone; below, how many answers have which confidence.
 
@@ -49,10 +37,9 @@ def reliability(
     Raises:
         ValueError: as `charts.intervals`; or a backbone of the table has no answers.
     """
-    wanted = ["backbone", "confidence", "estimate", "low", "high", "answers"]
-    bins = backbones.named(checked(table, wanted, interval=("low", "estimate", "high")))
+    bins = backbones.named(estimates(table, ["backbone", "confidence", "answers"]))
     counted = backbones.named(checked(answers, ["backbone", definition]))
-    panels = [name for name in backbones.titles.values() if name in set(bins["backbone"])]
+    panels = backbones.present(bins)
     parts = [bins.assign(part="bin", panel=bins["backbone"])]
     for name in panels:
         said = counted.loc[counted["backbone"] == name, definition].to_numpy(float)
@@ -82,7 +69,7 @@ def reliability(
             y2="tall:Q",
             tooltip=[alt.Tooltip("start:Q", format=".0%"), alt.Tooltip("held:Q", title="answers")],
         ),
-        alt.Chart().transform_filter(of["line"]).mark_line(color=MUTED, strokeDash=[3, 2]).encode(x=x, y=y),
+        alt.Chart().transform_filter(of["line"]).mark_line(color=MUTED, **DASHED).encode(x=x, y=y),
         alt.Chart()
         .transform_filter(of["bin"])
         .mark_rule(strokeWidth=2, opacity=0.5)
@@ -92,63 +79,43 @@ def reliability(
         .mark_point(size=60, opacity=1)
         .encode(x=x, y=y, color=colour, tooltip=tips),
     ]
-    columns = min(columns, len(panels))
-    layered = alt.layer(*layers, data=data).properties(width=WIDTH // columns - 50, height=220)
-    chart = layered.facet(facet=alt.Facet("panel:N", sort=panels, title=None), columns=columns)
+    chart = in_panels(layers, data, "panel", panels, around=50, height=220)
     said = [
-        f"{row['backbone']}, confidence {number(row['confidence'], '.0%')}: accuracy {number(row['estimate'], '.0%')} "
-        f"({number(row['low'], '.0%')} to {number(row['high'], '.0%')}) of {row['answers']} answers"
+        f"{row['backbone']}, confidence {number(row['confidence'], '.0%')}: accuracy "
+        f"{interval_text(row, '.0%')} of {row['answers']} answers"
         for row in bins.to_dict("records")
     ]
-    marks = Note(
-        note.study, note.n, note.unit, f"{note.interval} · grey: answers by confidence · dashed: calibrated"
-    )
     kind = "Reliability diagrams in bins of equal numbers of answers"
-    return _dressed(chart, None, title, marks, kind, said, panels=panels, columns=columns)
+    marks = ("grey: answers by confidence", "dashed: calibrated")
+    return dressed(chart, title, note, kind, said, *marks)
 
 
-def against_chance(
-    table: pd.DataFrame,
-    backbones: Palette,
-    note: Note,
-    *,
-    title: str,
-    label: str = "expected calibration error",
-    group: str = "task",
-    format: str = ".1%",
-) -> alt.LayerChart:
+def against_chance(table: pd.DataFrame, backbones: Palette, note: Note, *, title: str) -> alt.LayerChart:
     """The calibration error of each backbone, and the band in which a perfectly calibrated predictor would lie.
 
     Args:
-        table: one row for each group and backbone: ``estimate``, ``low``, ``high`` (estimates of ``ece``),
-            ``null_low``, ``null_high`` (`calibration_curves.null_bands`).
+        table: one row for each task and backbone: ``task``, ``backbone``, ``estimate``, ``low``, ``high`` (estimates
+            of ``ece``), ``null_low``, ``null_high`` (`calibration_curves.null_bands`).
 
     Raises:
         ValueError: as `charts.intervals`.
     """
-    columns = ["backbone", "estimate", "low", "high", "null_low", "null_high"]
-    named = backbones.named(checked(table, [group, *columns], interval=("low", "estimate", "high")))
-    present = [name for name in backbones.titles.values() if name in set(named["backbone"])]
-    named, rows = placed(named, group, "backbone", present)
-    ends = (0.0, min(1.0, 1.25 * float(np.nanmax(named[["high", "null_high"]].to_numpy(float)))) or 1.0)
-    base, colour = alt.Chart(named).encode(y=vertical(rows)), backbones.colour()
-    tips = tooltip(named, [group, *columns, "p", "items", "seeds"], format)
-    chart = alt.layer(
-        base.mark_rule(strokeWidth=ROW * 0.7, color=MUTED, opacity=0.35).encode(
-            x=_horizontal("null_low", label, ends, format), x2="null_high:Q", tooltip=tips
-        ),
-        base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(x="low:Q", x2="high:Q", color=colour),
-        base.mark_point(size=85, opacity=1).encode(x="estimate:Q", color=colour, tooltip=tips),
-        *member_names(named, group, "backbone", "low", "high", ends),
-        group_names(named, group),
+    named = backbones.named(estimates(table, ["task", "backbone", "null_low", "null_high"]))
+    most = 1.25 * float(np.nanmax(named[["high", "null_high"]].to_numpy(float)))
+    rows = in_rows(
+        named,
+        "task",
+        "backbone",
+        backbones.present(named),
+        label="expected calibration error",
+        ends=(0.0, min(1.0, most) or 1.0),
+        format=".1%",
     )
-    said = [
-        f"{row[group]}, {row['backbone']}: {number(row['estimate'], format)} ({number(row['low'], format)} to "
-        f"{number(row['high'], format)}), by chance {number(row['null_low'], format)} to "
-        f"{number(row['null_high'], format)}"
-        for row in named.to_dict("records")
-    ]
-    marks = Note(
-        note.study, note.n, note.unit, f"{note.interval} · grey: perfectly calibrated, by chance alone"
-    )
-    return _dressed(chart, rows, title, marks, f"Points with intervals of {label}, against chance", said)
+    more = ("null_low", "null_high", "p")
+    band = rows.marks().mark_rule(strokeWidth=ROW * 0.7, color=MUTED, opacity=0.35)
+    band = band.encode(x=rows.x("null_low"), x2="null_high:Q", tooltip=rows.tips(*more))
+    chart = rows.drawn(band, *rows.intervals(backbones.colour(), *more), *rows.names())
+    chances = zip(rows.said(), rows.table["null_low"], rows.table["null_high"], strict=True)
+    said = [f"{own}, by chance {number(low, '.1%')} to {number(high, '.1%')}" for own, low, high in chances]
+    kind = f"Points with intervals of {rows.label}, against chance"
+    return dressed(chart, title, note, kind, said, "grey: perfectly calibrated, by chance alone")

@@ -1,7 +1,7 @@
 """Charts of coordinate answers: accuracy by tolerance, and where on the map answers fall.
 
 In:  tables of ``barnlib.coordinates`` and ``barnlib.coordinate_bias``.
-Out: Altair charts like those of ``barnlib.charts``. Next: the notebook on coordinates shows them.
+Out: Altair charts in the theme of ``barnlib.theme``. Next: the notebook on coordinates shows them.
 """
 
 import math
@@ -12,9 +12,20 @@ import numpy as np
 import pandas as pd
 
 from barnlib.baselines import MAP_EDGE_DEG
-from barnlib.chart_parts import GRID, INK, MUTED, ROW, WIDTH, checked, number, tooltip
-from barnlib.charts import COUNTS, Note, Palette, _dressed
+from barnlib.chart_parts import (
+    COUNTS,
+    checked,
+    dressed,
+    estimates,
+    in_panels,
+    interval_text,
+    labels,
+    number,
+    panel_width,
+    tooltip,
+)
 from barnlib.data.maps import OCEAN, WORLD, draw_land
+from barnlib.theme import GRID, INK, MUTED, WIDTH, Note, Palette
 
 LAND_CELL_DEG = 4  # height and width of the squares that stand for land
 
@@ -38,10 +49,10 @@ def tolerance_curves(
     Raises:
         ValueError: a column is missing, the table is empty, or it has a backbone that the study does not have.
     """
-    named = backbones.named(checked(table, ["backbone", "tolerance_km", "low", "estimate", "high"]))
+    named = backbones.named(estimates(table, ["backbone", "tolerance_km"]))
     first, last = float(named["tolerance_km"].min()), float(named["tolerance_km"].max())
     scale = alt.Scale(type="log", domain=[first, last], nice=False)
-    axis = alt.Axis(grid=False, format=",", values=[100, 250, 500, 1000, 2500, 5000, 10_000, 20_000])
+    axis = alt.Axis(grid=False, format=",", values=[100, 300, 1000, 3000, 10_000])
     x = alt.X("tolerance_km:Q", title="tolerance, km", scale=scale, axis=axis)
     y = alt.Y(
         "estimate:Q",
@@ -66,16 +77,16 @@ def tolerance_curves(
         grey = grey.assign(backbone=grey["backbone"].str.replace("_", " "))
         lines = alt.Chart(grey).encode(x=x, detail="backbone:N")
         layers.insert(0, lines.mark_line(color=MUTED, strokeDash=[5, 3], strokeWidth=1.3).encode(y=y))
-        text = alt.Chart(_name_places(grey)).mark_text(align="right", dx=-6, color=MUTED)
-        layers.append(text.encode(x=x, y=y, text="backbone:N"))
+        named_at = alt.Chart(_name_places(grey)).encode(x=x, y=y, text="backbone:N")
+        layers += labels(named_at, align="right", dx=-6, color=MUTED)
     at = named[named["tolerance_km"] == _nearest(named["tolerance_km"], tolerance_km)]
     said = [
-        f"{row.backbone}, within {row.tolerance_km:,.0f} km: {number(row.estimate, '.0%')} "
-        f"({number(row.low, '.0%')} to {number(row.high, '.0%')})"
-        for row in at.itertuples()
+        f"{row['backbone']}, within {row['tolerance_km']:,.0f} km: {interval_text(row, '.0%')}"
+        for row in at.to_dict("records")
     ]
     kind = "Curves with bands: share of answers over tolerance"
-    return _dressed(alt.layer(*layers), 260 / ROW, title, note, kind, said, dashed="answers without looking")
+    chart = alt.layer(*layers).properties(width=WIDTH, height=260)
+    return dressed(chart, title, note, kind, said, "dashed: answers without looking")
 
 
 def answer_map(
@@ -85,7 +96,6 @@ def answer_map(
     *,
     title: str,
     middles: Mapping[str, tuple[float, float]],
-    columns: int = 2,
 ) -> alt.FacetChart:
     """Where each backbone's answers fall, as circles whose area is the share of its readable answers.
 
@@ -97,7 +107,7 @@ def answer_map(
         ValueError: as :func:`tolerance_curves`.
     """
     named = backbones.named(checked(table, ["backbone", "latitude", "longitude", "answers", "share"]))
-    panels = [title_ for title_ in backbones.titles.values() if title_ in set(named["backbone"])]
+    panels = backbones.present(named)
     land = land_cells()
     crosses = pd.DataFrame(
         [
@@ -119,8 +129,7 @@ def answer_map(
         + [named.assign(mark="answers")],
         ignore_index=True,
     )
-    columns = min(columns, len(panels))
-    width = WIDTH // columns - 12
+    width = panel_width(panels, 2, 12)
     height = round(width * (WORLD.north - WORLD.south) / (WORLD.east - WORLD.west))
     x = alt.X("longitude:Q", axis=None, scale=alt.Scale(domain=[WORLD.west, WORLD.east], nice=False))
     y = alt.Y("latitude:Q", axis=None, scale=alt.Scale(domain=[WORLD.south, WORLD.north], nice=False))
@@ -144,8 +153,7 @@ def answer_map(
         .encode(tooltip=[alt.Tooltip("place:N")])
         .transform_filter("datum.mark == 'place'"),
     ]
-    layered = alt.layer(*layers, data=everything).properties(width=width, height=height)
-    chart = layered.facet(facet=alt.Facet("backbone:N", sort=panels, title=None), columns=columns)
+    chart = in_panels(layers, everything, "backbone", panels, columns=2, around=12, height=height)
     most = named.loc[named.groupby("backbone")["share"].idxmax()]
     said = [
         f"{row.backbone}: most often near {row.latitude:.0f}, {row.longitude:.0f} ({number(row.share, '.0%')})"
@@ -153,7 +161,7 @@ def answer_map(
     ]
     marked = f"Crosses: {', '.join(middles)}" if middles else "No crosses"
     kind = f"World maps with circles where answers fall. {marked}"
-    return _dressed(chart, None, title, note, kind, said, panels=panels, columns=columns)
+    return dressed(chart, title, note, kind, said)
 
 
 def land_cells() -> pd.DataFrame:

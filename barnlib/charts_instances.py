@@ -1,10 +1,11 @@
 """Charts of which items backbones solve: sets, flows, accuracies by type, and how a mix of types makes a correlation.
 
-In:  tables of instances.py, ensembles.py and metrics.py, and a :class:`~barnlib.charts.Note`.
-Out: Altair charts in the theme of ``barnlib.charts``. Next: the instances notebook shows them.
+In:  tables of instances.py, ensembles.py and metrics.py, and a :class:`~barnlib.theme.Note`.
+Out: Altair charts in the theme of ``barnlib.theme``. Next: the instances notebook shows them.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -12,36 +13,33 @@ import numpy as np
 import pandas as pd
 
 from barnlib.chart_parts import (
-    GRID,
-    INK,
-    MUTED,
-    PAPER,
-    ROW,
-    WIDTH,
+    DASHED,
     checked,
-    group_names,
+    dressed,
+    estimates,
+    horizontal,
+    in_panels,
+    labels,
     number,
-    placed,
     tooltip,
-    vertical,
 )
-from barnlib.charts import COUNTS, Note, Palette, _dressed, _horizontal
+from barnlib.chart_rows import ROW, in_rows, vertical
+from barnlib.theme import GRID, INK, MUTED, WIDTH, Note, Palette
 
 SET_ROW = 1.6  # rows of text that a set of backbones takes
 NODE = 0.07  # half the width of a backbone's bar, in steps from one backbone to the next
 FLOWS = {"kept": 0.35, "gained": 0.75, "lost": 0.55, "neither": 0.15}  # opacity
-# Where a flow's name stands along its way, and how it is aligned: apart, although gained and lost cross.
+TOLD_FROM = 0.05  # share of a flow that has room for its name
+# Where a flow's name stands along its way, and how it is aligned: gained and lost lie above each other at the start.
 TOLD: dict[str, tuple[float, Any]] = {
     "kept": (0.5, "center"),
-    "gained": (0.96, "right"),
+    "gained": (0.04, "left"),
     "lost": (0.04, "left"),
     "neither": (0.5, "center"),
 }
 
 
-def sets(
-    table: pd.DataFrame, backbones: Palette, note: Note, *, title: str, format: str = ".1%"
-) -> alt.LayerChart:
+def sets(table: pd.DataFrame, backbones: Palette, note: Note, *, title: str) -> alt.LayerChart:
     """Which backbones solve an item together: one row for each set, filled dots for its members, a bar for its items.
 
     Args:
@@ -63,13 +61,13 @@ def sets(
     dots = rows.melt(id_vars=["y", "members"], value_vars=names, var_name="backbone", value_name="solves")
     dots["place"] = [-(len(names) - names.index(name)) * step for name in dots["backbone"]]
     dots = backbones.named(dots)
-    up = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[0, len(rows)], reverse=True, nice=False, zero=False))
+    up = vertical(len(rows))
     ends = (-(len(names) + 0.6) * step, 1.16 * most)
     shown = "datum.value < -0.0001 ? '' : format(datum.value, '.0%')"
-    x = _horizontal(
+    x = horizontal(
         "share", "share of items that exactly these backbones solve", ends, labelExpr=shown, grid=False
     )
-    tips = tooltip(rows, ["members", "items", "share", "expected"], format)
+    tips = tooltip(rows, ["members", "items", "share", "expected"], ".1%")
     base = alt.Chart(rows).encode(y=up)
     inside, outside = dots[dots["solves"]], dots[~dots["solves"]]
     joined = inside.groupby("y")["place"].agg(["min", "max"]).reset_index()
@@ -88,17 +86,15 @@ def sets(
         .encode(x="place:Q", y=up, color=backbones.colour(alt.Legend())),
     ]
     said = [
-        f"{row['members']}: {row['items']} items, {number(row['share'], format)}, "
-        f"{number(row['expected'], format)} if independent"
+        f"{row['members']}: {row['items']} items, {number(row['share'], '.1%')}, "
+        f"{number(row['expected'], '.1%')} if independent"
         for row in rows.to_dict("records")
     ]
     kind = (
         "Bars of items by the set of backbones that solves them; ticks: expected if independent within strata"
     )
-    chart = alt.layer(*layers)
-    return _dressed(
-        chart, SET_ROW * len(rows), title, _with(note, "tick: if independent within types"), kind, said
-    )
+    chart = alt.layer(*layers).properties(width=WIDTH, height=round(SET_ROW * len(rows) * ROW))
+    return dressed(chart, title, note, kind, said, "tick: if independent within types")
 
 
 def flow(table: pd.DataFrame, backbones: Palette, note: Note, *, title: str) -> alt.LayerChart:
@@ -125,20 +121,14 @@ def flow(table: pd.DataFrame, backbones: Palette, note: Note, *, title: str) -> 
     right = [rows["kept"].iloc[0] + rows["lost"].iloc[0], *(rows["kept"] + rows["gained"])]
     last = len(names) - 1
     nodes = backbones.named(pd.DataFrame({"backbone": names, "at": range(last + 1), "solved": right}))
-    nodes = nodes.assign(x=nodes["at"] - NODE, x2=nodes["at"] + NODE, zero=0.0, one=1.0, above=1.035)
+    nodes = nodes.assign(x=nodes["at"] - NODE, x2=nodes["at"] + NODE, zero=0.0, one=1.0)
     across = alt.Scale(domain=[-NODE, last + NODE], nice=False, zero=False)
     x = alt.X("x:Q", axis=None, scale=across)
-    up = alt.Scale(domain=[0, 1.1], nice=False)
+    up = alt.Scale(domain=[0, 1], nice=False)
     share = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1], grid=False)
     y = alt.Y("low:Q", title="share of items", scale=up, axis=share)
-    told = ribbons[ribbons["told"] & (ribbons["share"] >= 0.04)]
+    told = ribbons[ribbons["told"] & (ribbons["share"] >= TOLD_FROM)]
     told = told.assign(text=[f"{f} {s:.0%}" for f, s in zip(told["flow"], told["share"], strict=True)])
-    halo: dict[str, Any] = {"stroke": PAPER, "strokeWidth": 4, "strokeJoin": "round"}
-    named: list[tuple[pd.DataFrame, Any, str]] = [
-        (nodes.iloc[:1], "left", "x"),
-        (nodes.iloc[1:-1], "center", "at"),
-        (nodes.iloc[last:], "right", "x2"),
-    ]
     bars = alt.Chart(nodes)
     layers: list[alt.Chart] = [
         alt.Chart(ribbons[ribbons["flow"] == flow])
@@ -153,22 +143,18 @@ def flow(table: pd.DataFrame, backbones: Palette, note: Note, *, title: str) -> 
             x2="x2:Q",
             y=alt.Y("zero:Q", scale=up),
             y2="solved:Q",
-            color=backbones.colour(),
+            color=backbones.colour(alt.Legend()),
             tooltip=tooltip(nodes, ["backbone", "solved"], ".1%"),
         ),
         *(
-            alt.Chart(told[told["flow"] == flow])
-            .mark_text(align=align, **style)
-            .encode(x=x, y=alt.Y("centre:Q", scale=up), text="text:N")
+            text
             for flow, (_, align) in TOLD.items()
-            for style in (halo, {})
-        ),
-        *(
-            alt.Chart(part)
-            .mark_text(align=align, fontWeight=600, baseline="bottom")
-            .encode(x=alt.X(f"{edge}:Q", scale=across), y=alt.Y("above:Q", scale=up), text="backbone:N")
-            for part, align, edge in named
-            if len(part)
+            for text in labels(
+                alt.Chart(told[told["flow"] == flow]).encode(
+                    x=x, y=alt.Y("centre:Q", scale=up), text="text:N"
+                ),
+                align=align,
+            )
         ),
     ]
     said = [
@@ -176,9 +162,8 @@ def flow(table: pd.DataFrame, backbones: Palette, note: Note, *, title: str) -> 
         + ", ".join(f"{name} {number(row[name], '.1%')}" for name in FLOWS)
         for row in rows.to_dict("records")
     ]
-    return _dressed(
-        alt.layer(*layers), 300 / ROW, title, note, "Flow of items from backbone to backbone", said
-    )
+    chart = alt.layer(*layers).properties(width=WIDTH, height=300)
+    return dressed(chart, title, note, "Flow of items from backbone to backbone", said)
 
 
 def _ribbons(place: int, row: Mapping[Any, Any]) -> pd.DataFrame:
@@ -216,38 +201,21 @@ def dumbbell(
     Raises:
         ValueError: as `charts.intervals`.
     """
-    columns = ["backbone", group, "estimate", "low", "high"]
-    named = backbones.named(checked(table, columns, interval=("low", "estimate", "high")))
-    present = [name for name in backbones.titles.values() if name in set(named["backbone"])]
-    named, rows = placed(named, group, None, [])
+    named = backbones.named(estimates(table, ["backbone", group]))
+    placed = in_rows(named, group, "backbone", [], label=label, ends=(0.0, 1.0), format=format)
+    spread = placed.table.groupby(group, sort=False)
+    ends = spread.agg(least=("estimate", "min"), most=("estimate", "max"), y=("y", "first")).reset_index()
+    present = backbones.present(named)
     offset = {name: 0.36 * (place - (len(present) - 1) / 2) for place, name in enumerate(present)}
-    named["y"] = named["y"] + named["backbone"].map(offset)
-    ends = named.groupby(group, sort=False).agg(
-        least=("estimate", "min"), most=("estimate", "max"), y=("top", "first")
-    )
-    ends = ends.reset_index().assign(y=lambda t: t["y"] + 0.5)
-    x, y, colour = (
-        _horizontal("low", label, (0.0, 1.0), format),
-        vertical(rows),
-        backbones.colour(alt.Legend()),
-    )
-    base = alt.Chart(named).encode(y=y)
-    tips = tooltip(named, [group, "backbone", "estimate", "low", "high", *COUNTS], format)
-    chart = alt.layer(
-        alt.Chart(ends).mark_rule(strokeWidth=7, color=GRID).encode(x="least:Q", x2="most:Q", y=y),
-        base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(x=x, x2="high:Q", color=colour),
-        base.mark_point(size=80, opacity=1).encode(x="estimate:Q", color=colour, tooltip=tips),
-        group_names(named, group),
-    )
-    said = [
-        f"{row[group]}, {row['backbone']}: {number(row['estimate'], format)} "
-        f"({number(row['low'], format)} to {number(row['high'], format)})"
-        for row in named.to_dict("records")
-    ]
-    return _dressed(chart, rows, title, note, f"Dumbbells of {label}", said)
+    apart = placed.table["y"] + placed.table["backbone"].map(offset)
+    rows = replace(placed, table=placed.table.assign(y=apart))
+    bar = alt.Chart(ends).mark_rule(strokeWidth=7, color=GRID)
+    bar = bar.encode(x="least:Q", x2="most:Q", y=vertical(rows.height))
+    chart = rows.drawn(bar, *rows.intervals(backbones.colour(alt.Legend())))
+    return dressed(chart, title, note, f"Dumbbells of {label}", rows.said())
 
 
-def mixture(table: pd.DataFrame, note: Note, *, title: str, columns: int = 2) -> alt.FacetChart:
+def mixture(table: pd.DataFrame, note: Note, *, title: str) -> alt.FacetChart:
     """Accuracies of two backbones on each type of item: a falling cloud makes a negative pooled correlation by itself.
 
     Args:
@@ -261,35 +229,25 @@ def mixture(table: pd.DataFrame, note: Note, *, title: str, columns: int = 2) ->
     weighted = rows.assign(wa=rows["a"] * rows["items"], wb=rows["b"] * rows["items"])
     sums = weighted.groupby("panel", sort=False)[["wa", "wb", "items"]].transform("sum")
     rows = rows.assign(mean_a=sums["wa"] / sums["items"], mean_b=sums["wb"] / sums["items"])
-    panels = list(dict.fromkeys(rows["panel"]))
-    columns = min(columns, len(panels))
     scale = alt.Scale(domain=[0, 1], nice=False)
     axis = alt.Axis(format="%", values=[0, 0.5, 1])
-    dashed: dict[str, Any] = {"color": MUTED, "strokeDash": [3, 2]}
     points = alt.Chart().encode(
         x=alt.X("a:Q", title="accuracy of one backbone", scale=scale, axis=axis),
         y=alt.Y("b:Q", title="accuracy of the other", scale=scale, axis=axis),
     )
     layers = [
-        alt.Chart().mark_rule(**dashed).encode(x="mean_a:Q"),
-        alt.Chart().mark_rule(**dashed).encode(y="mean_b:Q"),
+        alt.Chart().mark_rule(color=MUTED, **DASHED).encode(x="mean_a:Q"),
+        alt.Chart().mark_rule(color=MUTED, **DASHED).encode(y="mean_b:Q"),
         points.mark_point(opacity=0.75, color=INK).encode(
             size=alt.Size("items:Q", legend=None, scale=alt.Scale(range=[40, 260])),
             tooltip=tooltip(rows, ["stratum", "a", "b", "items"], ".0%"),
         ),
     ]
-    layered = alt.layer(*layers, data=rows).properties(width=WIDTH // columns - 70, height=230)
-    chart = layered.facet(facet=alt.Facet("panel:N", sort=panels, title=None), columns=columns)
+    panels = list(dict.fromkeys(rows["panel"]))
+    chart = in_panels(layers, rows, "panel", panels, columns=2, around=70, height=230)
     said = [
         f"{row['panel']}, {row['stratum']}: {number(row['a'], '.0%')} and {number(row['b'], '.0%')} of {row['items']}"
         for row in rows.to_dict("records")
     ]
     kind = "Accuracies of two backbones by type of item; dashed: their means"
-    return _dressed(
-        chart, None, title, _with(note, "dashed: means"), kind, said, panels=panels, columns=columns
-    )
-
-
-def _with(note: Note, more: str) -> Note:
-    """The note with what a mark means added to what the interval is."""
-    return Note(note.study, note.n, note.unit, f"{note.interval} · {more}")
+    return dressed(chart, title, note, kind, said, "dashed: means")

@@ -10,9 +10,18 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from barnlib.chart_parts import GRID, INK, MUTED, PAPER, WIDTH, checked, number, tooltip
-from barnlib.charts import COUNTS, Note, Palette, _dressed
+from barnlib.chart_parts import (
+    COUNTS,
+    DASHED,
+    dressed,
+    estimates,
+    in_panels,
+    interval_text,
+    panel_width,
+    tooltip,
+)
 from barnlib.shown import shown
+from barnlib.theme import GRID, INK, MUTED, PAPER, Note, Palette
 
 DEPTH = "relative depth (layer / layers)"
 WRITTEN_UP_TO = 8  # layers of a map whose cells have room for their number
@@ -53,8 +62,8 @@ def layer_curves(
     Raises:
         ValueError: as :func:`barnlib.charts.intervals`.
     """
-    needed = ["backbone", panel, "depth", "estimate", "low", "high", *([baseline] if baseline else [])]
-    named = backbones.named(checked(table, needed, interval=("low", "estimate", "high")))
+    reference = [baseline] if baseline else []
+    named = backbones.named(estimates(table, ["backbone", panel, "depth", *reference]))
     x = alt.X(
         "depth:Q",
         title=DEPTH,
@@ -73,19 +82,18 @@ def layer_curves(
         base.mark_point(size=40, opacity=1).encode(y=y, color=colour, tooltip=tips),
     ]
     if baseline:
-        rule = alt.Chart().mark_rule(color=MUTED, strokeWidth=1.5, strokeDash=[3, 2])
+        rule = alt.Chart().mark_rule(color=MUTED, **DASHED)
         layers.insert(0, rule.encode(y=f"mean({baseline}):Q"))
-    panels = list(dict.fromkeys(named[panel]))
-    columns = min(columns, len(panels))
-    layered = alt.layer(*layers, data=named).properties(width=WIDTH // columns - 40, height=170)
-    chart = layered.facet(facet=alt.Facet(f"{panel}:N", sort=panels, title=None), columns=columns)
+    chart = in_panels(layers, named, panel, list(dict.fromkeys(named[panel])), columns=columns)
     chart = chart.resolve_scale(x="independent", y="independent")
     last = named.sort_values("depth", kind="stable").groupby([panel, "backbone"], sort=False).tail(1)
     said = [
-        f"{row[panel]}, {row['backbone']}, last layer: {_interval(row, format)}" for _, row in last.iterrows()
+        f"{row[panel]}, {row['backbone']}, last layer: {interval_text(row, format)}"
+        for row in last.to_dict("records")
     ]
     kind = f"Curves of {label} over {DEPTH} with intervals"
-    return _dressed(chart, None, title, note, kind, said, dashed=baseline, panels=panels, columns=columns)
+    dashed = [f"dashed: {baseline}"] if baseline else []
+    return dressed(chart, title, note, kind, said, *dashed)
 
 
 def layer_maps(
@@ -95,7 +103,6 @@ def layer_maps(
     title: str,
     label: str,
     panel: str = "pair",
-    columns: int = 3,
     format: str = ".2f",
 ) -> alt.FacetChart:
     """A map for each pair of models, layers of the first to the right, of the second upwards; darker is more alike.
@@ -108,8 +115,7 @@ def layer_maps(
     Raises:
         ValueError: as :func:`barnlib.charts.differences`.
     """
-    needed = [panel, "layer_a", "layer_b", "estimate", "low", "high"]
-    named = checked(table, needed, interval=("low", "estimate", "high"))
+    named = estimates(table, [panel, "layer_a", "layer_b"])
     axis = alt.Axis(labelAngle=0, labelOverlap=True)
     base = alt.Chart().encode(
         x=alt.X("layer_a:O", title="layer of the first", axis=axis),
@@ -127,18 +133,9 @@ def layer_maps(
             base.mark_text(fontSize=11).encode(text=alt.Text("estimate:Q", format=format), color=ink)
         )
     panels = list(dict.fromkeys(named[panel]))
-    columns = min(columns, len(panels))
-    side = WIDTH // columns - 50
-    layered = alt.layer(*layers, data=named).properties(width=side, height=min(side, 200))
-    chart = layered.facet(facet=alt.Facet(f"{panel}:N", sort=panels, title=None), columns=columns)
+    side = panel_width(panels, 3, 50)
+    chart = in_panels(layers, named, panel, panels, around=50, height=min(side, 200))
     chart = chart.resolve_scale(x="independent", y="independent")
     last = named.sort_values(["layer_a", "layer_b"], kind="stable").groupby(panel, sort=False).tail(1)
-    said = [f"{row[panel]}, last layers: {_interval(row, format)}" for _, row in last.iterrows()]
-    return _dressed(
-        chart, None, title, note, f"Maps of {label}, layer by layer", said, panels=panels, columns=columns
-    )
-
-
-def _interval(row: Any, format: str) -> str:
-    ends = [number(row[name], format) for name in ("estimate", "low", "high")]
-    return f"{ends[0]} ({ends[1]} to {ends[2]})"
+    said = [f"{row[panel]}, last layers: {interval_text(row, format)}" for row in last.to_dict("records")]
+    return dressed(chart, title, note, f"Maps of {label}, layer by layer", said)

@@ -18,6 +18,8 @@ from typing import Any, ClassVar, cast
 import vl_convert
 from docutils import nodes
 
+from barnlib.page_scripts import add_script
+
 MIME_TYPES = ("application/vnd.vegalite.v6+json", "application/vnd.vegalite.v5+json")
 VEGALITE_VERSION = "6.4"  # of the bundle; a chart that altair 6 wrote for 6.1 is drawn by it unchanged
 SCRIPT = "charts.js"
@@ -92,21 +94,7 @@ def bundle() -> str:
 
 def setup(app: Any) -> dict[str, bool]:
     """Sphinx extension: write the script once, and add it to the pages that have a chart."""
-    app.connect("builder-inited", _write_script)
-    app.connect("html-page-context", _add_script)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
-
-
-def _write_script(app: Any) -> None:
-    if app.builder.format == "html":
-        folder = Path(app.outdir, "_static")
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / SCRIPT).write_text(bundle(), encoding="utf-8")
-
-
-def _add_script(app: Any, pagename: str, templatename: str, context: dict, doctree: Any) -> None:
-    if 'class="chart-view"' in context.get("body", ""):
-        app.add_js_file(SCRIPT, loading_method="defer")
+    return add_script(app, SCRIPT, bundle, where='class="chart-view"')
 
 
 def _titles(title: Any) -> tuple[str, str]:

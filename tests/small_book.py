@@ -10,7 +10,7 @@ import nbformat
 import pandas as pd
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from barnlib import charts, explorer, first_cell
+from barnlib import charts, explorer, first_cell, theme
 from barnlib.parameters import Study, load_study
 
 STORY = (
@@ -26,7 +26,7 @@ STORY = (
     "explorer",
     "probing",
 )  # the last is not in _toc.yml
-NOTE = charts.Note("smoke", 640, "questions on 80 images, 2 seeds", "95 % bootstrap over images and seeds")
+NOTE = theme.Note("smoke", 640, "questions on 80 images, 2 seeds", "95 % bootstrap over images and seeds")
 KINDS = ("intervals", "differences", "curves", "one panel", "exchange", "references")
 LONG_TABLE = [(f"row {n}", f"{(n * 7) % 13}.5 %" if n else "–") for n in range(13)]
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -51,7 +51,7 @@ def example_table(study: Study) -> pd.DataFrame:
 
 def example_charts(study: Study) -> dict:
     """One chart of each kind."""
-    palette, table = charts.palette(study), example_table(study)
+    palette, table = theme.palette(study), example_table(study)
     pairs = table.assign(pair=table["backbone"] + " − first", estimate=table["estimate"] - 0.4)
     pairs = pairs.assign(low=pairs["estimate"] - 0.05, high=pairs["estimate"] + 0.05)
     steps = pd.DataFrame(
@@ -68,7 +68,7 @@ def example_charts(study: Study) -> dict:
         for step in range(10, 200, 20)
     )
     kinds = pd.DataFrame(
-        {"target": target, "kind": kind, "value": value, "low": value - 0.02, "high": value + 0.02}
+        {"target": target, "kind": kind, "estimate": value, "low": value - 0.02, "high": value + 0.02}
         for target in ("colour", "shape", "latitude")
         for kind, value in (("trained encoder", 0.9), ("random encoder", 0.5), ("chance", 0.25))
     )
@@ -142,7 +142,7 @@ def glue(name: str, bundle: dict) -> dict:
 
 def chart_bundle(chart: object) -> dict:
     """The MIME bundle that a notebook stores for a chart."""
-    charts.use_theme()
+    theme.use()
     bundle = chart._repr_mimebundle_()  # type: ignore[attr-defined]
     return bundle[0] if isinstance(bundle, tuple) else bundle
 
@@ -152,7 +152,7 @@ def _bundles(name: str, backbones: tuple[str, ...]) -> dict[str, dict]:
     """The MIME bundles of a study's example charts, and of one whose every text is hostile; drawn once."""
     study = load_study(name)
     hostile = charts.intervals(
-        example_table(study).assign(task=HOSTILE), charts.palette(study), NOTE, title=HOSTILE, label="share"
+        example_table(study).assign(task=HOSTILE), theme.palette(study), NOTE, title=HOSTILE, label="share"
     )
     return {
         name: chart_bundle(chart) for name, chart in {**example_charts(study), "hostile": hostile}.items()

@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup
 from small_book import HOSTILE, LONG_TABLE, write_study
 
 from barnlib import book, parameters
-from barnlib.chart_parts import DARK, INK
+from barnlib.theme import DARK, INK
 from tests.in_browser import AXE, LOCAL, PHONE, opened, requests, until
 
 pytestmark = pytest.mark.slow

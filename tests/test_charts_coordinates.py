@@ -1,71 +1,92 @@
-"""Charts of coordinates: what each must carry, and that each draws."""
+"""barnlib.charts_coordinates: curves over tolerance and maps of answers draw what their tables have."""
 
-import json
-
-import numpy as np
+import pandas as pd
 import pytest
-import vl_convert
-from prediction_tables import coordinates, table
+from chart_checks import complete, layers, mark, rows
 
-from barnlib import charts, findings_coordinates
 from barnlib.charts_coordinates import answer_map, land_cells, tolerance_curves
-from barnlib.coordinate_bias import answered_places, favourites, pull
-from barnlib.coordinate_digits import digit_errors
-from barnlib.coordinates import coordinate_curve, coordinate_failures, reference_losses
-from barnlib.data.descriptions import write_coordinates
+from barnlib.theme import Note, Palette
 
-TITLES = {"a": "First", "b": "Second"}
-PALETTE = charts.Palette(TITLES, {"a": "#0072B2", "b": "#D55E00"})
-NOTE = charts.Note("toy", 6, "cards", "95 % interval over cards")
-HOW = {"resamples": 10}
+PALETTE = Palette({"a": "First", "b": "Second"}, {"a": "#0072B2", "b": "#D55E00"})
+NOTE = Note("toy", 6, "cards", "95 % interval over cards")
 
 
-def rows(readable: bool = True):
-    rng = np.random.default_rng(0)
-    places = [(rng.uniform(-80, 80), rng.uniform(-180, 180)) for _ in range(6)]
-    made = [
-        coordinates(
-            str(n),
-            write_coordinates(*place) if readable else "nowhere",
-            backbone=backbone,
-            condition=condition,
-            reference_logprob=-9.0,
-            reference_tokens=20,
-        )
-        for backbone in TITLES
-        for condition in ("image", "constrained")
-        for n, place in enumerate(places)
-    ]
-    return table(made)
+def curve(backbones: tuple[str, ...] = ("a", "b")) -> pd.DataFrame:
+    """Shares of answers that grow with the tolerance, the second backbone ahead."""
+    return pd.DataFrame(
+        {"backbone": name, "tolerance_km": km, "estimate": share, "low": share - 0.05, "high": share + 0.05}
+        for place, name in enumerate(backbones)
+        for km, share in ((50.0, 0.05), (980.0, 0.25 + 0.1 * place), (20_000.0, 0.95))
+    )
 
 
-def draws(chart) -> dict:
-    spec = chart.to_dict()
-    assert vl_convert.vegalite_to_png(json.dumps(spec)).startswith(b"\x89PNG")
-    assert NOTE.text() in spec["description"] and NOTE.text() in spec["title"]["subtitle"]
-    return spec
+def answered() -> pd.DataFrame:
+    """Two cells of each backbone's answers, the first the more frequent."""
+    return pd.DataFrame(
+        {
+            "backbone": name,
+            "latitude": latitude,
+            "longitude": 130.0,
+            "answers": answers,
+            "share": answers / 8,
+            "true_share": 0.1,
+        }
+        for name in ("a", "b")
+        for latitude, answers in ((-5.0, 6), (5.0, 2))
+    )
 
 
-@pytest.mark.parametrize("readable", [True, False])
-def test_curves_with_and_without_guesses(readable):
-    free = rows(readable).query("condition == 'image'")
-    curve = coordinate_curve(free, rng=np.random.default_rng(0), **HOW)
-    title = findings_coordinates.curve_title(curve, TITLES, 1000)
-    spec = draws(tolerance_curves(curve, PALETTE, NOTE, title=title, tolerance_km=1000))
-    assert "First" in spec["description"] and title.startswith("Within ")
-    guesses = curve[curve["backbone"] == "a"].assign(backbone="random_answer")
-    spec = draws(tolerance_curves(curve, PALETTE, NOTE, title="x", tolerance_km=1000, guesses=guesses))
-    assert "random answer" in json.dumps(spec["datasets"])
+def drawn_lines(guesses: pd.DataFrame | None) -> dict:
+    chart = tolerance_curves(curve(), PALETTE, NOTE, title="t", tolerance_km=1000, guesses=guesses)
+    return complete(chart, NOTE)
+
+
+def test_curves_are_said_at_the_tolerance_nearest_to_the_studys():
+    text = drawn_lines(None)["description"]
+    assert "First, within 980 km: 25% (20% to 30%); Second, within 980 km: 35% (30% to 40%). " in text
+
+
+def test_the_studys_tolerance_is_a_dotted_line_on_the_axis_of_the_curves():
+    line, band = list(layers(drawn_lines(None)))[:2]
+    assert mark(line) == "rule" and line["mark"]["strokeDash"] == [2, 3]
+    assert line["encoding"]["x"]["scale"]["domain"] == [50, 20_000]
+    assert (mark(band), band["encoding"]["y"]["field"], band["encoding"]["y2"]["field"]) == (
+        "area",
+        "low",
+        "high",
+    )
+
+
+def test_guesses_are_dashed_and_named_where_their_lines_are():
+    guesses = curve(("random_answer", "mean_location"))
+    spec = drawn_lines(guesses)
+    dashed = next(layers(spec))
+    assert mark(dashed) == "line" and dashed["mark"]["strokeDash"] == [5, 3]
+    (names,) = {layer["data"]["name"] for layer in layers(spec) if mark(layer) == "text"}
+    assert [(row["backbone"], row["tolerance_km"]) for row in spec["datasets"][names]] == [
+        ("random answer", 20_000),
+        ("mean location", 980),
+    ], "each where its line first is high enough: 75 and 35 per cent"
+    without = drawn_lines(guesses.head(0))
+    assert [mark(layer) for layer in layers(without)] == [mark(layer) for layer in layers(drawn_lines(None))]
 
 
 def test_a_map_has_land_answers_and_crosses():
-    found = favourites(answered_places(rows().query("condition == 'image'")))
-    title = findings_coordinates.map_title(found, TITLES)
-    spec = draws(answer_map(found, PALETTE, NOTE, title=title, middles={"mean": (10.0, -170.0)}))
-    marks = {row["mark"] for data in spec["datasets"].values() for row in data if "mark" in row}
-    assert marks == {"land", "answers", "place"} and "Crosses: mean" in spec["description"]
-    crosses = [row for data in spec["datasets"].values() for row in data if row.get("mark") == "place"]
-    assert {row["longitude"] for row in crosses} == {190.0}, "on the map that starts at 30 W"
+    chart = answer_map(answered(), PALETTE, NOTE, title="t", middles={"mean": (10.0, -170.0)})
+    spec = complete(chart, NOTE)
+    marked = pd.DataFrame(rows(spec, "mark"))
+    assert set(marked["mark"]) == {"land", "answers", "place"}
+    assert "First: most often near -5, 130 (75%)" in spec["description"]
+    assert "Crosses: mean" in spec["description"]
+    crosses = marked[marked["mark"] == "place"]
+    assert crosses["backbone"].tolist() == ["First", "Second"]
+    assert set(crosses["longitude"]) == {190}, "on the map that starts at 30 W"
+
+
+def test_a_map_may_have_no_crosses():
+    spec = answer_map(answered(), PALETTE, NOTE, title="t", middles={}).to_dict()
+    assert "No crosses" in spec["description"]
+    assert "place" not in {row["mark"] for row in rows(spec, "mark")}
 
 
 def test_land_is_where_land_is():
@@ -82,18 +103,13 @@ def test_land_is_where_land_is():
     assert 0.2 < len(cells) / (90 * 42) < 0.45
 
 
-@pytest.mark.parametrize("readable", [True, False])
-def test_titles_say_something_of_any_table(readable):
-    both, rng = rows(readable), np.random.default_rng(0)
-    free = both.query("condition == 'image'")
-    failures = coordinate_failures(both, tolerance_km=1000, rng=rng, **HOW)
-    told = findings_coordinates.form_title(failures, TITLES)
-    share = failures[failures["outcome"] == "unreadable, right once in form"]["estimate"].max()
-    assert (f"costs {share:.0%} of answers at most" if share else "costs no answer;") in told
-    losses = reference_losses(free, rng=rng, **HOW)
-    assert "bits per byte" in findings_coordinates.loss_title(losses, TITLES)
-    digits = findings_coordinates.digits_title(digit_errors(free, rng=rng, **HOW), TITLES)
-    slopes = findings_coordinates.pull_title(pull(free, rng=rng, **HOW), TITLES)
-    if not readable:
-        assert digits == "No readable latitude has a wrong digit"
-        assert slopes == "No backbone wrote coordinates that could be read"
+def test_tables_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="does not hold its value"):
+        tolerance_curves(curve().assign(low=0.99), PALETTE, NOTE, title="t", tolerance_km=1000)
+    with pytest.raises(ValueError, match="table has backbone 'c'; the study has a, b"):
+        tolerance_curves(curve(("c",)), PALETTE, NOTE, title="t", tolerance_km=1000)
+    with pytest.raises(ValueError, match="no column 'estimate'"):
+        nothing = curve().drop(columns="estimate")
+        tolerance_curves(curve(), PALETTE, NOTE, title="t", tolerance_km=1000, guesses=nothing)
+    with pytest.raises(ValueError, match="nothing to draw"):
+        answer_map(answered().head(0), PALETTE, NOTE, title="t", middles={})

@@ -1,0 +1,42 @@
+"""barnlib.page_scripts: a script is written once for an HTML book and loaded where it is needed alone."""
+
+import pytest
+from small_sphinx import Sphinx
+
+from barnlib import tables, vega
+from barnlib.page_scripts import add_script
+
+
+def test_a_script_is_written_for_html_and_for_nothing_else(tmp_path):
+    for format, written in (("html", True), ("latex", False)):
+        app = Sphinx(tmp_path / format, format)
+        assert add_script(app, "own.js", lambda: "“draw”;", where="<b>") == {
+            "parallel_read_safe": True,
+            "parallel_write_safe": True,
+        }
+        script = app.build() / "own.js"
+        assert script.exists() == written
+    assert (tmp_path / "html/built/_static/own.js").read_text(encoding="utf-8") == "“draw”;"
+
+
+def test_pages_load_the_script_that_they_need(tmp_path):
+    app = Sphinx(tmp_path)
+    add_script(app, "own.js", lambda: "", where="<b>")
+    assert app.page(body="<p><b>bold</b></p>") == ["own.js"]
+    assert app.page(body="<p>&lt;b&gt;</p>") == []
+    assert app.page() == [], "a page without a body, such as the index"
+
+
+@pytest.mark.parametrize(
+    ("extension", "script", "body", "start"),
+    [
+        (tables, "tables.js", "<table class='dataframe'>", "/*"),
+        (vega, "charts.js", vega.figure({"description": "A chart.", "mark": "point"}), "(function () {"),
+    ],
+)
+def test_the_books_scripts_go_where_their_elements_are(tmp_path, extension, script, body, start):
+    app = Sphinx(tmp_path)
+    extension.setup(app)
+    assert (app.build() / script).read_text(encoding="utf-8").startswith(start)
+    assert app.page(body=body) == [script]
+    assert app.page(body="<p>words</p>") == []
