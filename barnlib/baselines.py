@@ -26,7 +26,8 @@ from barnlib.data.answers import EARTH_RADIUS_KM
 from barnlib.data.descriptions import FACTS, write_coordinates, write_description
 from barnlib.data.records import Item
 from barnlib.metrics import PREDICTION_COLUMNS
-from barnlib.scoring import fact_is_right, score
+from barnlib.scoring import fact_is_right
+from barnlib.tasks.registry import score
 
 BASELINES = ("most_frequent", "random_answer", "mean_location", "median_location")
 MAP_EDGE_DEG = -30.0

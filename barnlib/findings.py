@@ -12,10 +12,9 @@ import pandas as pd
 
 from barnlib.data.records import TASKS
 from barnlib.metrics import accuracy_table, paired_differences
+from barnlib.tasks import registry
 
-TASK_TITLES = dict(
-    zip(TASKS, ("VQA-Scene", "Seismic text description", "Seismic coordinate prediction"), strict=True)
-)
+TASK_TITLES = {task.name: task.title for task in registry.ALL}
 REGIONS = {"test": "regions seen in training", "heldout": "regions never seen"}
 TYPE = ["backbone", "task", "question_type"]
 

@@ -20,13 +20,6 @@ from torch import Tensor
 
 from barnlib.prompts import Prompter
 
-# The form of write_coordinates: degrees with one decimal, latitude in -90 to 90, longitude in -180 to 180.
-_LATITUDE = r"-?(90\.0|[1-8]?[0-9]\.[0-9])"
-_LONGITUDE = r"-?(180\.0|(1[0-7][0-9]|[1-9]?[0-9])\.[0-9])"
-COORDINATES = rf'\{{"latitude": {_LATITUDE}, "longitude": {_LONGITUDE}\}}'
-FORMS = {"seismic_coordinates": COORDINATES}
-"""By task, the form of an answer where one is asked for."""
-
 
 class Grammar:
     """The tokens that may follow what has been written, for one tokenizer and one form of answer.

@@ -5,7 +5,7 @@ Out: :func:`jobs`, whose order is that of the predictions table; predict.py answ
 
 Three conditions: the item's own image; a blank one; and, shuffled, another image of the same kind and split, the same
 one for every run. A fourth, constrained, is the own image with the answer forced into the form that was asked for, for
-the tasks of which grammar.py knows one.
+the tasks that ask for one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,9 +15,9 @@ import numpy as np
 
 from barnlib.data.build import data_folder
 from barnlib.data.pictures import generator
-from barnlib.data.records import KINDS, TASKS, Item, Picture, read_items, read_pictures
-from barnlib.grammar import FORMS
+from barnlib.data.records import KINDS, Item, Picture, read_items, read_pictures
 from barnlib.parameters import Study
+from barnlib.tasks.registry import task_named
 
 PASSES = (
     ("validation", "image"),
@@ -40,6 +40,7 @@ class Job:
     Attributes:
         name: of the part's file.
         shown: the image that each item's model sees, by the item's own image; "" for the blank one.
+        form: regular expression that every answer is forced into; None where a model may write what it will.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Job:
     task: str
     items: list[Item]
     shown: dict[str, str]
+    form: str | None = None
 
 
 def jobs(study: Study) -> Iterator[Job]:
@@ -60,7 +62,10 @@ def jobs(study: Study) -> Iterator[Job]:
         pictures = read_pictures(data / f"{split}.pictures.json")
         shown = _shown(study, split, condition, pictures)
         items = read_items(data / f"{split}.json")
-        for task in FORMS if condition == "constrained" else TASKS:
+        for task in study.tasks:
+            form = task_named(task).form if condition == "constrained" else None
+            if condition == "constrained" and form is None:
+                continue
             of_task = [item for item in items if item.task == task]
             images = list(dict.fromkeys(item.image for item in of_task))
             size = max(1, len(images)) if condition == "blank" else study.evaluation.batch_images
@@ -73,6 +78,7 @@ def jobs(study: Study) -> Iterator[Job]:
                     task=task,
                     items=[item for item in of_task if item.image in chosen],
                     shown={image: shown[image] for image in chosen},
+                    form=form,
                 )
 
 

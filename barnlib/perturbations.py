@@ -10,12 +10,11 @@ every seed meets the same disturbance.
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from barnlib.data.descriptions import COORDINATE_QUESTIONS, DESCRIPTION_QUESTIONS
 from barnlib.data.pictures import generator
-from barnlib.data.questions import wordings_of
 from barnlib.data.records import Item
 from barnlib.features import GREY
 from barnlib.parameters import PerturbationParameters
+from barnlib.tasks.registry import task_named
 
 KINDS = ("noise", "blur", "occlusion")
 
@@ -62,11 +61,7 @@ def other_wording(item: Item, seed: int) -> str | None:
     Args:
         seed: the study's data seed; with the item's id it decides which of the other wordings.
     """
-    if item.task == "vqa_scene":
-        known = wordings_of(item.facts) if "function" in item.facts else ()
-    else:
-        known = DESCRIPTION_QUESTIONS if item.task == "seismic_description" else COORDINATE_QUESTIONS
-    others = [wording for wording in known if wording != item.question]
+    others = [wording for wording in task_named(item.task).wordings(item.facts) if wording != item.question]
     if not others:
         return None
     return others[int(generator("paraphrase", seed, item.id).integers(len(others)))]

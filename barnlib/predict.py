@@ -23,15 +23,15 @@ from tqdm import tqdm
 from barnlib.artefacts import file_digest, is_sealed, read_json, seal, single_writer, write_json
 from barnlib.assembly import Parts, assemble, trained_model
 from barnlib.finetune import train_run
-from barnlib.grammar import FORMS, Grammar
+from barnlib.grammar import Grammar
 from barnlib.inference import choice_logprobs, greedy_answers, reference_answers
 from barnlib.jobs import LISTED, Job, jobs
 from barnlib.ledger import Meter, code
 from barnlib.model import Model, llava
 from barnlib.parameters import Study, digest
 from barnlib.runs import run_name
-from barnlib.scoring import score
 from barnlib.states import write_states
+from barnlib.tasks.registry import score
 
 
 def evaluate_run(study: Study, backbone: str, seed: int) -> Path:
@@ -95,9 +95,9 @@ def predictions(parts: Parts, model: Model, job: Job, seed: int) -> pd.DataFrame
     rows = {image: parts.rows[shown] if shown else parts.blank_row for image, shown in job.shown.items()}
     asked = [(rows[item.image], item.question) for item in job.items]
     allowed = None
-    if job.condition == "constrained":
+    if job.form:
         vocabulary = llava(model).lm_head.weight.shape[0]
-        allowed = Grammar(prompter, FORMS[job.task], int(vocabulary)).allowed
+        allowed = Grammar(prompter, job.form, int(vocabulary)).allowed
     answers = greedy_answers(parts, model, asked, study.evaluation.max_new_tokens[job.task], allowed)
     references = reference_answers(
         parts, model, [(*key, item.answer) for key, item in zip(asked, job.items, strict=True)]

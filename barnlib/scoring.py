@@ -1,4 +1,4 @@
-"""The score of one answer, for each task.
+"""The score of one answer, for each kind of answer: words, facts in sentences, a place.
 
 In:  an answer as a model gave it, and the item's facts and reference answer.
 Out: a `Score`, which predict.py writes into the predictions table and baselines.py uses in the same way;
@@ -46,30 +46,6 @@ class Score:
     correct: bool
     parsed: dict[str, Any] | None
     details: dict[str, Any]
-
-
-def score(task: str, answer: str, facts: Mapping[str, Any], reference: str, *, tolerance_km: float) -> Score:
-    """Score one answer of one item.
-
-    Args:
-        task: one of the tasks in records.py.
-        answer: what the model wrote.
-        facts: the item's facts.
-        reference: the item's answer; only scene questions are compared with it.
-        tolerance_km: a location within this distance is correct (the study's `evaluation.tolerance_km`).
-
-    Raises:
-        ValueError: an unknown task, or facts that lack what the task needs.
-    """
-    if task == "vqa_scene":
-        return score_scene_answer(answer, reference)
-    if task == "seismic_description":
-        return score_description(answer, facts)
-    if task == "seismic_coordinates":
-        return score_coordinates(answer, facts, tolerance_km)
-    raise ValueError(
-        f"unknown task {task!r}; it must be one of vqa_scene, seismic_description, seismic_coordinates"
-    )
 
 
 # --- scene questions

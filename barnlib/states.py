@@ -23,7 +23,7 @@ from barnlib.artefacts import write_json
 from barnlib.assembly import WEIGHTS, Parts, untrained_model
 from barnlib.attention import image_share, unwatchable, watched_attention
 from barnlib.data.build import data_folder
-from barnlib.data.records import TASKS, Item, read_items
+from barnlib.data.records import Item, read_items
 from barnlib.likelihood import hidden_states
 from barnlib.model import Model, llava, load_trained_state
 from barnlib.packing import PackedBatch, pack
@@ -78,7 +78,8 @@ def chosen_items(parts: Parts, split: str) -> list[Item]:
     """The items of a split whose states are kept: for each task, the first item of each of the first pictures."""
     evaluation = parts.study.evaluation
     count = evaluation.probe_items if split == "train" else evaluation.hidden_items
-    tasks = TASKS[2:] if split == "validation" else TASKS  # to tune what regresses coordinates on
+    only = ("seismic_coordinates",)  # validation tunes what regresses coordinates
+    tasks = only if split == "validation" else parts.study.tasks
     items = read_items(data_folder(parts.study) / f"{split}.json")
     chosen = []
     for task in tasks:

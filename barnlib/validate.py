@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from barnlib.assembly import Parts
-from barnlib.data.records import KINDS, TASKS, Item, Picture
+from barnlib.data.records import KINDS, Item, Picture
 from barnlib.decoding import greedy
 from barnlib.history import CAPTION
 from barnlib.likelihood import reference_logprobs
 from barnlib.model import Model
 from barnlib.packing import pack
-from barnlib.scoring import score
+from barnlib.tasks.registry import score
 
 CAPTION_QUESTION = "Describe the picture."
 
@@ -34,7 +34,8 @@ class Validator:
         count = parts.study.monitor.images
         self._pictures = [p for kind in KINDS for p in [p for p in pictures if p.kind == kind][:count]]
         images = {picture.image for picture in self._pictures}
-        self._items = {task: [i for i in items if i.task == task and i.image in images] for task in TASKS}
+        tasks = parts.study.tasks
+        self._items = {task: [i for i in items if i.task == task and i.image in images] for task in tasks}
 
     def captions(self, model: Model) -> dict[str, float]:
         """Mean nats of a dense caption, for the alignment stage."""

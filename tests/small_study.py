@@ -12,7 +12,7 @@ from barnlib.data.records import TASKS, Item
 from barnlib.metrics import PREDICTION_COLUMNS
 from barnlib.parameters import Study
 from barnlib.runs import run_name
-from barnlib.scoring import score
+from barnlib.tasks.registry import score
 from tests import small_states
 
 RIGHT = {"image": 0.6, "blank": 0.2, "shuffled": 0.2, "constrained": 0.7}

@@ -1,17 +1,27 @@
-"""The worked examples of the page on extending, followed at tiny size: a backbone and an encoder, by YAML alone."""
+"""The worked examples of the page on extending, followed to the letter at tiny size: backbone, encoder and task."""
 
+import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 import yaml
 
 from barnlib import parameters, predict
-from barnlib.parameters import ROOT, load_study
+from barnlib.data.build import build_data
+from barnlib.data.records import SPLITS
+from barnlib.parameters import ROOT, TASKS_OF_THE_PAPER, Study, load_study
 
 PAGE = (ROOT / "book" / "extend.md").read_text(encoding="utf-8")
-EXAMPLE = re.compile(r"```{code-block} yaml\n:caption: params/(\w+)/(\w+)\.yaml\n(.*?)```", re.DOTALL)
+EXAMPLE = re.compile(
+    r"```{code-block} yaml\n:caption: params/(backbones|encoders)/(\w+)\.yaml\n(.*?)```", re.DOTALL
+)
 
 
 def examples() -> dict[str, tuple[str, dict]]:
@@ -54,3 +64,135 @@ def test_a_backbone_and_an_encoder_are_added_by_yaml_alone(
 
 def test_the_page_shows_one_of_each():
     assert set(examples()) == {"backbones", "encoders"}
+
+
+BLOCK = re.compile(r"```{code-block} (\w+)\n:caption: ([\w./]+)\n(.*?)```", re.DOTALL)
+FOURTH = "side"  # the study that the page writes
+MORE = {
+    "scenes": {"train": 60}
+}  # so that every type of question that the test asks is in training, to guess from
+EVALUATION = """
+from barnlib import finetune
+from barnlib.parameters import load_study
+from barnlib.predict import evaluate_run
+
+finetune._preflight = lambda *arguments: {}  # random models do not overfit
+study = load_study("side")
+for backbone in study.backbones:
+    for seed in study.seeds:
+        evaluate_run(study, backbone, seed)
+"""
+
+
+def blocks(section: str) -> dict[str, str]:
+    """File -> content of the code blocks of a section of the page."""
+    text = PAGE.split(f"## {section}\n")[1].split("\n## ")[0]
+    return {file: content for _, file, content in BLOCK.findall(text)}
+
+
+def replaced(text: str, difference: str) -> str:
+    """The text with every run of lines marked - replaced by the lines marked + that follow it."""
+    for old, new in re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)+)", difference, flags=re.MULTILINE):
+        before, after = (re.sub(r"^[-+]", "", lines, flags=re.MULTILINE) for lines in (old, new))
+        assert text.count(before) == 1, f"the page replaces what is not there once:\n{before}"
+        text = text.replace(before, after)
+    return text
+
+
+@pytest.fixture(scope="module")
+def with_a_task(tmp_path_factory: pytest.TempPathFactory, tiny_params: Path) -> Path:
+    """A copy of the project in which the page's section on a task has been followed, its study evaluated.
+
+    The study is the page's with that of the tests as its base, one seed, and more scenes.
+    """
+    root = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "barnlib", root / "barnlib", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "notebooks", root / "notebooks")
+    shutil.copytree(tiny_params, root / "params")
+    for file, content in blocks("Add a task").items():
+        path = root / file
+        if path.suffix == ".yaml":
+            study = yaml.safe_load(content)
+            content = yaml.safe_dump(study | {"base": "tiny", "seeds": [0], "data": MORE})
+        elif path.exists():
+            content = replaced(path.read_text(encoding="utf-8"), content)
+        path.write_text(content, encoding="utf-8")
+    done = run(root, [sys.executable, "-c", EVALUATION])
+    assert done.returncode == 0, done.stderr[-3000:]
+    return root
+
+
+def run(root: Path, command: list[object]) -> subprocess.CompletedProcess:
+    """A command in the copied project, whose package is found before the installed one."""
+    here = {"PYTHONPATH": str(root), "BARNLIB_RUNS": str(root / "runs"), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [str(word) for word in command],
+        cwd=root,
+        env=dict(os.environ) | here,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def read_records(path: Path) -> list[dict]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+def test_the_new_task_is_asked_and_scored(with_a_task: Path):
+    made = with_a_task / "runs" / FOURTH
+    items = read_records(made / "data" / "test.json")
+    cards = {one["image"]: one["facts"] for one in read_records(made / "data" / "test.pictures.json")}
+    of_task = [item for item in items if item["task"] == "station_side"]
+    assert of_task
+    for item in of_task:
+        facts = cards[item["image"]]
+        north = facts["station_latitude_deg"] > facts["latitude_deg"]
+        assert item["conversations"][1]["value"] == ("north" if north else "south")
+    table = pd.concat(pd.read_parquet(file) for file in sorted(made.glob("evaluate/*/predictions.parquet")))
+    new = table[(table["task"] == "station_side") & (table["split"] == "test")]
+    assert set(new["condition"]) == {"image", "blank", "shuffled"}
+    assert new["item"].nunique() == len(of_task) and set(new["backbone"]) == {"plain", "grouped"}
+    seen = new[new["condition"] == "image"]
+    assert all(set(json.loads(choices)) == {"north", "south"} for choices in seen["choices"])
+    assert seen["correct"].equals(seen["answer"].str.strip(" .").str.lower() == seen["reference"])
+
+
+@pytest.mark.slow
+def test_the_other_tasks_items_stay_as_they_were(with_a_task: Path, tiny_study: Study):
+    """The three tasks of the study that asks four, item for item those of the study that asks three."""
+    for split in SPLITS:
+        found = read_records(with_a_task / "runs" / FOURTH / "data" / f"{split}.json")
+        before = read_records(build_data(tiny_study) / f"{split}.json")
+        images = {item["image"] for item in before}
+        same = [item for item in found if item["task"] != "station_side" and item["image"] in images]
+        assert same == before
+
+
+@pytest.mark.slow
+def test_the_results_page_shows_it(with_a_task: Path):
+    out = with_a_task / "results.ipynb"
+    papermill = [sys.executable, "-m", "papermill", with_a_task / "notebooks" / "results.ipynb", out]
+    done = run(with_a_task, [*papermill, "-p", "study", FOURTH, "--no-progress-bar", "--kernel", "python3"])
+    assert done.returncode == 0, done.stderr[-3000:]
+    outputs = [
+        output for cell in nbformat.read(out, as_version=4).cells for output in cell.get("outputs", [])
+    ]
+    (answer,) = [
+        output["data"]["text/markdown"]
+        for output in outputs
+        if output.output_type == "execute_result" and "text/markdown" in output.get("data", {})
+    ]
+    assert "**Station side**: Plain" in answer or "**Station side**: Grouped" in answer
+
+
+def test_a_study_whose_task_is_not_listed_is_refused(tiny_study: Study):
+    limits = {**tiny_study.evaluation.max_new_tokens, "station_side": 4}
+    evaluation = tiny_study.evaluation.model_copy(update={"max_new_tokens": limits})
+    unlisted = tiny_study.model_copy(update={"name": "unlisted", "evaluation": evaluation})
+    assert unlisted.tasks == (*TASKS_OF_THE_PAPER, "station_side")
+    with pytest.raises(
+        ValueError, match=r"no task 'station_side' in barnlib/tasks/registry\.py: there are vqa_scene"
+    ):
+        build_data(unlisted)

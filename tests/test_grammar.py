@@ -11,10 +11,11 @@ from transformers import AutoTokenizer
 from barnlib.data.answers import coordinate_stage
 from barnlib.data.descriptions import write_coordinates
 from barnlib.decoding import greedy
-from barnlib.grammar import COORDINATES, Grammar
+from barnlib.grammar import Grammar
 from barnlib.packing import pack
 from barnlib.parameters import ROOT, checkpoint_path, load_backbone, load_study
 from barnlib.prompts import Prompter, reserve_tokens
+from barnlib.tasks.seismic_coordinates import FORM
 from tests.small_model import ASKED, Case
 
 SPARE = 7  # logits beyond the tokenizer's entries, as where an embedding was padded
@@ -25,7 +26,7 @@ def load(checkpoint) -> Grammar:
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     reserve_tokens(tokenizer)
     prompter = Prompter(tokenizer, "uniform", 4)
-    grammar = Grammar(prompter, COORDINATES, len(tokenizer) + SPARE)
+    grammar = Grammar(prompter, FORM, len(tokenizer) + SPARE)
     grammar.prompter = prompter
     return grammar
 
@@ -50,7 +51,7 @@ def leaves_at(grammar: Grammar, ids: list[int]) -> int | None:
 @given(**PLACES)
 def test_every_reference_answer_is_allowed_to_its_end(grammar, latitude, longitude):
     text = write_coordinates(latitude, longitude)
-    assert re.fullmatch(COORDINATES, text) and coordinate_stage(text)[0] == "range"
+    assert re.fullmatch(FORM, text) and coordinate_stage(text)[0] == "range"
     assert leaves_at(grammar, grammar.prompter.answer_ids(text)) is None
 
 
@@ -66,7 +67,7 @@ def test_every_reference_answer_is_allowed_to_its_end(grammar, latitude, longitu
     ],
 )
 def test_anything_else_is_not(grammar, text):
-    assert not re.fullmatch(COORDINATES, text)
+    assert not re.fullmatch(FORM, text)
     assert leaves_at(grammar, grammar.prompter.answer_ids(text)) is not None
 
 
@@ -91,7 +92,7 @@ def test_an_expression_that_is_none_is_refused(grammar):
 
 def test_a_random_model_writes_coordinates_where_it_may_write_nothing_else(case: Case):
     packed = pack(case.prompter, ASKED)
-    grammar = Grammar(case.prompter, COORDINATES, case.plain.lm_head.out_features)
+    grammar = Grammar(case.prompter, FORM, case.plain.lm_head.out_features)
     free = greedy(case.model, packed, case.features, 60)
     forced = greedy(case.model, packed, case.features, 60, grammar.allowed)
     texts = [case.prompter.decode(ids) for ids in forced.ids]

@@ -3,14 +3,22 @@
 import json
 from datetime import date
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import yaml
 
 from barnlib import parameters
 from barnlib.data.records import TASKS
-from barnlib.parameters import Backbone, Study, Task, digest, load_backbone, load_encoder, load_study
+from barnlib.parameters import (
+    TASKS_OF_THE_PAPER,
+    Backbone,
+    Study,
+    digest,
+    load_backbone,
+    load_encoder,
+    load_study,
+    study_names,
+)
 
 
 @pytest.fixture
@@ -74,7 +82,9 @@ def test_backbone_cannot_name_anything_of_the_protocol():
 
 
 def test_the_tasks_are_those_of_the_records():
-    assert get_args(Task) == TASKS
+    assert TASKS[: len(TASKS_OF_THE_PAPER)] == TASKS_OF_THE_PAPER
+    for name in study_names():
+        assert set(load_study(name).tasks) <= set(TASKS)
 
 
 def test_colours_are_different():

@@ -11,10 +11,11 @@ from PIL import Image
 from barnlib import predict
 from barnlib.assembly import assemble, trained_model
 from barnlib.data.build import data_folder, load_items
-from barnlib.grammar import COORDINATES, Grammar
+from barnlib.grammar import Grammar
 from barnlib.jobs import jobs
 from barnlib.metrics import PREDICTION_COLUMNS, accuracy_table
-from barnlib.scoring import score
+from barnlib.tasks.registry import score
+from barnlib.tasks.seismic_coordinates import FORM
 from barnlib.vision import normalise
 
 pytestmark = pytest.mark.usefixtures("no_preflight")
@@ -82,7 +83,7 @@ def test_answers_are_those_of_generate_on_pixels(table, tiny_study, parts, model
         .to_dict("records")
     )
     assert len(rows) == 16
-    grammar = Grammar(parts.prompter, COORDINATES, model.lm_head.out_features)
+    grammar = Grammar(parts.prompter, FORM, model.lm_head.out_features)
     for row in rows:
         item = items[row["item"]]
         prompt = torch.tensor([parts.prompter.prompt_ids(item.question)])

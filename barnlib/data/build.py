@@ -7,13 +7,17 @@ Out: ``runs/STUDY/data`` with ``images/SPLIT/*.png``, ``SPLIT.json`` (items), ``
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from barnlib.artefacts import build_once, file_digest, write_json
-from barnlib.data import descriptions, earthquakes, questions, scenes
+from barnlib.data import earthquakes, scenes
 from barnlib.data.pictures import generator, picture
+from barnlib.data.questions import Question
 from barnlib.data.records import (
     KINDS,
     SPLITS,
@@ -25,7 +29,8 @@ from barnlib.data.records import (
     write_items,
     write_pictures,
 )
-from barnlib.parameters import Study
+from barnlib.parameters import TASKS_OF_THE_PAPER, Study
+from barnlib.tasks.registry import task_named
 
 HELD_OUT_SCENES = 3  # every third test scene shows a (colour, shape) pair that training never showed
 VERSION = 1  # of what this module writes; a change makes existing data folders anew
@@ -41,9 +46,12 @@ def build_data(study: Study) -> Path:
 
     Raises:
         ValueError: a finished folder was changed afterwards (see :func:`barnlib.artefacts.verify`), or two splits
-            share an image.
+            share an image, or an unknown task.
     """
-    inputs = {"version": VERSION, "data": study.data.model_dump()}
+    inputs: dict[str, Any] = {"version": VERSION, "data": study.data.model_dump()}
+    more = [task_named(name).name for name in study.tasks if name not in TASKS_OF_THE_PAPER]
+    if more:  # without, the folder is what it was before there could be others
+        inputs["tasks"] = more
     return build_once(data_folder(study), inputs, lambda folder: _build(study, folder))
 
 
@@ -113,53 +121,34 @@ def _one(study: Study, folder: Path, split: str, kind: str, number: int) -> tupl
     rng = generator("data", study.data.seed, SPLITS.index(split), KINDS.index(kind), number)
     image, made = picture(kind, rng, study.data.image_size, f"images/{split}/{name}.png", held_out=held_out)
     image.save(folder / made.image)
-    ask = _scene_items if kind == "scene" else _card_items
-    return made, ask(made, f"{split}-{name}", study.data.scenes.questions, rng)
-
-
-def _scene_items(made: Picture, name: str, count: int, rng) -> list[Item]:
-    scene = scenes.scene_from_facts(made.facts)
-    return [
-        Item(
-            id=f"{name}-{number}",
-            image=made.image,
-            task="vqa_scene",
-            question_type=asked.question_type,
-            difficulty=asked.difficulty,
-            question=asked.question,
-            answer=asked.answer,
-            choices=asked.choices,
-            facts=asked.facts,
-        )
-        for number, asked in enumerate(questions.ask(scene, rng, count))
+    asked = questions_on(made, rng, study.tasks, study.data.scenes.questions)
+    items = [
+        Item(id=f"{split}-{name}-{end}", image=made.image, task=task, **vars(question))
+        for task, end, question in asked
     ]
+    return made, items
 
 
-def _card_items(made: Picture, name: str, count: int, rng) -> list[Item]:
-    earthquake = earthquakes.Earthquake(**made.facts)
-    facts = descriptions.description_facts(earthquake)
-    place = {"latitude": earthquake.latitude_deg, "longitude": earthquake.longitude_deg}
-    return [
-        Item(
-            id=f"{name}-description",
-            image=made.image,
-            task="seismic_description",
-            question_type="description",
-            difficulty="medium",
-            question=descriptions.description_questions(rng),
-            answer=descriptions.write_description(facts, rng),
-            choices=(),
-            facts=facts,
-        ),
-        Item(
-            id=f"{name}-coordinates",
-            image=made.image,
-            task="seismic_coordinates",
-            question_type="coordinates",
-            difficulty="hard",
-            question=descriptions.coordinate_questions(rng),
-            answer=descriptions.write_coordinates(earthquake.latitude_deg, earthquake.longitude_deg),
-            choices=(),
-            facts=place,
-        ),
-    ]
+def questions_on(
+    made: Picture, rng: np.random.Generator, tasks: Sequence[str], count: int
+) -> list[tuple[str, str, Question]]:
+    """What the tasks ask about a picture of their kind: task, what ends the item's id, question.
+
+    Args:
+        rng: the tasks draw from it in turn, so that a task that comes last changes nothing of the others' items.
+        count: `data.scenes.questions` of the study.
+
+    Raises:
+        ValueError: an unknown task, or two tasks that give two items of a picture one id.
+    """
+    found: list[tuple[str, str, Question]] = []
+    for task in (known for known in map(task_named, tasks) if known.kind == made.kind):
+        for end, question in task.ask(made.facts, rng, count).items():
+            other = next((name for name, taken, _ in found if taken == end), None)
+            if other:
+                raise ValueError(
+                    f"{task.name} and {other} both end the id of an item on {made.image} with '{end}'; expected an "
+                    "end of its own for each"
+                )
+            found.append((task.name, end, question))
+    return found

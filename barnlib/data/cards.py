@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from barnlib.data.earthquakes import Earthquake, depth_class, magnitude_class
 from barnlib.data.maps import INK, WORLD, Box, draw_graticule, draw_land, draw_scale_bar, region_around
-from barnlib.data.records import Phrase
+from barnlib.data.phrases import Phrase
 from barnlib.data.seismograms import BANDS_HZ, COMPONENTS, DURATION_S, display_traces
 
 SMALLEST = 48  # image size in pixels below which nothing can be seen

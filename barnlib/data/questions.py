@@ -104,7 +104,7 @@ r a relation, v a value."""
 
 @dataclass(frozen=True)
 class Question:
-    """One question about a scene; `facts` is the program that gives the answer."""
+    """One question about a picture; `facts` score an answer: of a scene, the program that gives the right one."""
 
     question_type: str
     difficulty: str

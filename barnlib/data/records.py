@@ -14,7 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-TASKS = ("vqa_scene", "seismic_description", "seismic_coordinates")
+from barnlib.data.phrases import Phrase
+from barnlib.tasks import registry
+
+TASKS = tuple(task.name for task in registry.ALL)
 SPLITS = ("train", "validation", "test", "heldout")
 DIFFICULTIES = ("easy", "medium", "hard")
 KINDS = ("scene", "card")
@@ -34,14 +37,6 @@ class Item:
     answer: str
     choices: tuple[str, ...]  # the closed answer list, () where the answer is open
     facts: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Phrase:
-    """What one part of a picture shows; ``box`` is (x0, y0, x1, y1) as fractions of the picture, y down."""
-
-    text: str
-    box: tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from barnlib.data.records import Phrase
+from barnlib.data.phrases import Phrase
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "black")
 SHAPES = ("circle", "square", "triangle", "cross")
