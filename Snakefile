@@ -66,13 +66,14 @@ def page(notebook):
 
 def imported(notebook):
     """Modules of barnlib that a notebook's cells import."""
-    found = []
+    found = set()
     for node in ast.walk(ast.parse("\n".join(written(notebook, ("code",))))):
-        if isinstance(node, ast.ImportFrom) and node.module == "barnlib":
-            found += [name.name for name in node.names]
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("barnlib."):
-            found.append(node.module.removeprefix("barnlib.").replace(".", "/"))
-    return sorted(set(found))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "barnlib":
+            place = "/".join(node.module.split(".")[1:])
+            names = {f"{place}/{one.name}".lstrip("/") for one in node.names}
+            modules = {name for name in names if (ROOT / "barnlib" / f"{name}.py").exists()}
+            found |= modules or {place}
+    return sorted(found)
 
 
 def weights(checkpoint):
@@ -170,7 +171,7 @@ rule encoder:
         f"{LOGS}/encoder.ipynb",
     params:
         encoder=encoder(),
-        code=code("features", "probes"),
+        code=code("features", "ceiling"),
         cells=cells("encoder"),
     resources:
         mem_mb=2000,
@@ -180,8 +181,6 @@ rule encoder:
 
 
 rule backbones:
-    input:
-        rules.data.output.manifest,
     output:
         notebook=f"{NOTEBOOKS}/backbones.ipynb",
     log:
@@ -222,7 +221,7 @@ rule recorded:
     log:
         f"{LOGS}/recorded.ipynb",
     params:
-        code=code("data/recorded"),
+        code=code(*imported("recorded")),
         page=page("recorded"),
     shell:
         "{PAPERMILL} notebooks/recorded.ipynb {log} -r study {study.name} {QUIETLY} && cp {log} {output.notebook}"
@@ -280,7 +279,7 @@ rule ledger:
     log:
         f"{LOGS}/ledger.ipynb",
     params:
-        code=code("ledger"),
+        code=code(*imported("ledger")),
         page=page("ledger"),
     shell:
         "{PAPERMILL} notebooks/ledger.ipynb {log} -r study {study.name} {QUIETLY} && cp {log} {output.notebook}"
@@ -322,7 +321,7 @@ rule verdicts:
     params:
         protocol=protocol("verdicts"),
         paper=file_digest(ROOT / "params" / "paper.yaml"),
-        code=code("verdicts", "verdict_tables"),
+        code=code(*imported("verdicts")),
         names=names(),
         page=page("verdicts"),
     shell:
@@ -338,8 +337,8 @@ rule explorer:
     log:
         f"{LOGS}/explorer.ipynb",
     params:
-        code=code("explorer"),
-        scripts=[file_digest(ROOT / "barnlib" / name) for name in ("explorer.js", "explorer.css")],
+        code=code(*imported("explorer")),
+        scripts=[file_digest(ROOT / "barnlib" / "report" / name) for name in ("explorer.js", "explorer.css")],
         names=names(),
         page=page("explorer"),
     shell:
@@ -356,9 +355,9 @@ rule book:
     params:
         names=names(),
         prose=prose(),
-        code=code("book", "vega", "offline", "explorer_page", "tables", "accessible"),
-        scripts=[file_digest(path) for path in sorted((ROOT / "barnlib").glob("*.js"))],
+        code=code(*(f"report/{name}" for name in ("book", "vega", "offline", "explorer_page", "tables", "accessible"))),
+        scripts=[file_digest(path) for path in sorted((ROOT / "barnlib" / "report").glob("*.js"))],
     resources:
         mem_mb=1500,
     shell:
-        "{sys.executable} -m barnlib.book {study.name}"
+        "{sys.executable} -m barnlib.report.book {study.name}"

@@ -152,7 +152,7 @@ VALIDATION = ("batch_images", "max_new_tokens", "tolerance_km")
 
 
 class Condition(Strict):
-    """What evidence must show for a claim to hold; barnlib/verdicts.py says when it does.
+    """What evidence must show for a claim to hold; barnlib/analyses/verdicts.py says when it does.
 
     Estimates are selected by measure, tasks and ``of``, and asked to lie on one side of a threshold, every one of them
     or at least one. Backbones are ordered as in the study, oldest first.

@@ -5,8 +5,8 @@ from typing import Any
 
 import vl_convert
 
-from barnlib.theme import DARK, Note
-from barnlib.vega import VEGALITE_VERSION
+from barnlib.report.theme import DARK, Note
+from barnlib.report.vega import VEGALITE_VERSION
 
 
 def complete(chart: Any, note: Note) -> dict:

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from barnlib.analyses.metrics import PREDICTION_COLUMNS
 from barnlib.data.descriptions import write_coordinates, write_description
-from barnlib.metrics import PREDICTION_COLUMNS
 
 FACTS = {
     "magnitude_class": "strong",

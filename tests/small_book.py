@@ -10,8 +10,9 @@ import nbformat
 import pandas as pd
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from barnlib import charts, explorer, first_cell, theme
+from barnlib import first_cell
 from barnlib.parameters import Study, load_study
+from barnlib.report import charts, explorer, theme
 
 STORY = (
     "data",

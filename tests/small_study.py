@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from barnlib.analyses.metrics import PREDICTION_COLUMNS
 from barnlib.artefacts import seal, write_json
 from barnlib.data.build import load_items
 from barnlib.data.records import TASKS, Item
-from barnlib.metrics import PREDICTION_COLUMNS
 from barnlib.parameters import Study
 from barnlib.runs import run_name
 from barnlib.tasks.registry import score

@@ -1,6 +1,6 @@
-"""barnlib.accessible: a bibliography is a list of list items; nothing else changes."""
+"""barnlib.report.accessible: a bibliography is a list of list items; nothing else changes."""
 
-from barnlib.accessible import mended
+from barnlib.report.accessible import mended
 
 
 def test_a_bibliography_is_a_list_of_items():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score, matthews_corrcoef
 
-from barnlib.agreement import COEFFICIENTS, MEASURES, bounds, coefficients
+from barnlib.analyses.agreement import COEFFICIENTS, MEASURES, bounds, coefficients
 
 RNG = np.random.default_rng
 # Two question types, in each of which a and b are independent: a is good at one, b at the other.

@@ -9,9 +9,9 @@ from prediction_tables import answers, by_hand, table
 from scipy import stats
 from sklearn.metrics import matthews_corrcoef
 
-from barnlib.agreement import COEFFICIENTS, MEASURES
-from barnlib.agreement_tables import against_floor, agreement_table
-from barnlib.run_pairs import compare_runs
+from barnlib.analyses.agreement import COEFFICIENTS, MEASURES
+from barnlib.analyses.agreement_tables import against_floor, agreement_table
+from barnlib.analyses.run_pairs import compare_runs
 
 RNG = np.random.default_rng
 PHI = MEASURES.index("phi_pooled")

@@ -5,7 +5,7 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 
-from barnlib import alignment
+from barnlib.analyses import alignment
 from tests.small_states import COUNT, write_study
 
 POSITION = "last_prompt_token"

@@ -5,7 +5,7 @@ import pytest
 from prediction_tables import answers, by_hand
 from scipy.stats import binomtest, chi2, fisher_exact
 
-from barnlib.association import pair_tests
+from barnlib.analyses.association import pair_tests
 
 # Items that are right in both, only in a, only in b, in neither, of two types in each of which a and b are independent.
 APART = {"x": (14, 42, 2, 6), "y": (6, 2, 42, 14)}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from prediction_tables import FACTS as TRUTH
 
-from barnlib.baselines import (
+from barnlib.analyses.baselines import (
     BASELINES,
     baseline_predictions,
     densest_location,
@@ -15,11 +15,11 @@ from barnlib.baselines import (
     median_location,
     typical_facts,
 )
-from barnlib.coordinates import coordinate_errors, coordinate_ladder
+from barnlib.analyses.coordinates import coordinate_errors, coordinate_ladder
+from barnlib.analyses.metrics import PREDICTION_COLUMNS, accuracy_table, fact_table, paired_differences
 from barnlib.data.answers import extract_facts
 from barnlib.data.descriptions import write_coordinates, write_description
 from barnlib.data.records import Item
-from barnlib.metrics import PREDICTION_COLUMNS, accuracy_table, fact_table, paired_differences
 
 RNG = np.random.default_rng
 

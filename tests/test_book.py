@@ -1,4 +1,4 @@
-"""barnlib.book: what stops it, what it collects, and (slow) that a warning is an error."""
+"""barnlib.report.book: what stops it, what it collects, and (slow) that a warning is an error."""
 
 import shutil
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 import yaml
 from small_book import STORY, executed, write_study
 
-from barnlib import book
 from barnlib.parameters import ROOT, load_study
+from barnlib.report import book
 
 
 @pytest.fixture()

@@ -14,8 +14,9 @@ import yaml
 from bs4 import BeautifulSoup
 from small_book import HOSTILE, LONG_TABLE, write_study
 
-from barnlib import book, parameters
-from barnlib.theme import DARK, INK
+from barnlib import parameters
+from barnlib.report import book
+from barnlib.report.theme import DARK, INK
 from tests.in_browser import AXE, LOCAL, PHONE, opened, requests, until
 
 pytestmark = pytest.mark.slow

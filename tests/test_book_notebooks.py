@@ -1,4 +1,4 @@
-"""barnlib.book_notebooks: what stops a notebook, and what the book shows of one that is right."""
+"""barnlib.report.book_notebooks: what stops a notebook, and what the book shows of one that is right."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from small_book import HOSTILE, displayed, executed, glue
 
 from barnlib import first_cell
-from barnlib.book_notebooks import for_book, glued, problems
+from barnlib.report.book_notebooks import for_book, glued, problems
 
 CHART = {"mark": "point", "description": "a point", "title": "A point"}
 VEGALITE = "application/vnd.vegalite.v6+json"

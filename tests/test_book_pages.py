@@ -1,4 +1,4 @@
-"""barnlib.book_pages: contents for any number of runs, and prose whose figures all have a source."""
+"""barnlib.report.book_pages: contents for any number of runs, and prose whose figures all have a source."""
 
 import re
 from pathlib import Path
@@ -7,9 +7,17 @@ import jinja2
 import pytest
 import yaml
 
-from barnlib.book_pages import Run, contents, pieces, public_url, repository_url, runs_of, substitutions
 from barnlib.parameters import ROOT, BackboneFile, EncoderFile, load_backbone, load_study, study_names
-from barnlib.reference import modules
+from barnlib.report.book_pages import (
+    Run,
+    contents,
+    pieces,
+    public_url,
+    repository_url,
+    runs_of,
+    substitutions,
+)
+from barnlib.report.reference import modules
 
 BOOK = ROOT / "book"
 TOC = yaml.safe_load((BOOK / "_toc.yml").read_text(encoding="utf-8"))

@@ -9,11 +9,12 @@ import yaml
 from prediction_tables import table
 from safetensors.numpy import save_file
 
-from barnlib import bounds, parameters
+from barnlib import parameters
+from barnlib.analyses import bounds
+from barnlib.analyses.location_head import read_places
+from barnlib.analyses.metrics import accuracy_table
 from barnlib.artefacts import seal, write_json
 from barnlib.data.build import build_data, load_pictures
-from barnlib.location_head import read_places
-from barnlib.metrics import accuracy_table
 from barnlib.probes import first_of_each_kind, probe
 
 SPLITS = ("train", "validation", "test")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from barnlib.calibration import MEASURES, equal_mass_bins, mean_distance, measures, risk_path
+from barnlib.analyses.calibration import MEASURES, equal_mass_bins, mean_distance, measures, risk_path
 
 RNG = np.random.default_rng
 

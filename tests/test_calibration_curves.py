@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from prediction_tables import confident, table
 
-from barnlib.calibration_curves import null_bands, reliability_table, risk_coverage
+from barnlib.analyses.calibration_curves import null_bands, reliability_table, risk_coverage
 
 RNG = np.random.default_rng
 

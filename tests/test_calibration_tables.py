@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from prediction_tables import confident
 
-from barnlib.calibration import BOUNDS, MEASURES, measures
-from barnlib.calibration_tables import BETTER, Resampled, differences, estimates, rankings, resample
-from barnlib.replicates import image_draws
+from barnlib.analyses.calibration import BOUNDS, MEASURES, measures
+from barnlib.analyses.calibration_tables import BETTER, Resampled, differences, estimates, rankings, resample
+from barnlib.analyses.replicates import image_draws
 
 RNG = np.random.default_rng
 
@@ -33,7 +33,7 @@ def test_measures_on_resampled_pictures_are_those_of_the_answers_as_often(answer
 
 def test_many_answers_are_taken_in_portions(answers: pd.DataFrame, monkeypatch) -> None:
     (whole,) = resample(answers, (), ("said",), rng=RNG(0), resamples=7)
-    monkeypatch.setattr("barnlib.calibration_tables.CHUNK", 2 * 240)  # two resamples at a time
+    monkeypatch.setattr("barnlib.analyses.calibration_tables.CHUNK", 2 * 240)  # two resamples at a time
     (portions,) = resample(answers, (), ("said",), rng=RNG(0), resamples=7)
     for run, draws in whole.draws.items():
         np.testing.assert_allclose(portions.draws[run], draws, rtol=1e-12, atol=1e-15)

@@ -1,4 +1,4 @@
-"""barnlib.chart_parts: tables that are checked, axes, panels and words, against what can be said of them in general."""
+"""Parts of charts: tables that are checked, axes, panels and words, against what can be said of them in general."""
 
 import altair as alt
 import numpy as np
@@ -8,7 +8,7 @@ import vl_convert
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barnlib.chart_parts import (
+from barnlib.report.chart_parts import (
     HEADING,
     SAID,
     broken,
@@ -23,8 +23,8 @@ from barnlib.chart_parts import (
     symmetric,
     tooltip,
 )
-from barnlib.theme import DARK, WIDTH, Note
-from barnlib.vega import VEGALITE_VERSION
+from barnlib.report.theme import DARK, WIDTH, Note
+from barnlib.report.vega import VEGALITE_VERSION
 
 NOTE = Note("toy", 3, "cards", "no interval")
 FRAMES = st.lists(st.floats(-1e6, 1e6), min_size=1).map(lambda values: pd.DataFrame({"v": values}))

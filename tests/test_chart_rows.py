@@ -1,4 +1,4 @@
-"""barnlib.chart_rows: rows that do not meet, and names that have room."""
+"""barnlib.report.chart_rows: rows that do not meet, and names that have room."""
 
 import altair as alt
 import numpy as np
@@ -8,8 +8,8 @@ from chart_checks import layers, mark, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barnlib.chart_rows import HEAD, LINE, ROW, fit_beside, in_rows, placed, zero_line
-from barnlib.theme import WIDTH
+from barnlib.report.chart_rows import HEAD, LINE, ROW, fit_beside, in_rows, placed, zero_line
+from barnlib.report.theme import WIDTH
 
 PLACE = {"label": "share", "ends": (0.0, 1.0), "format": ".0%"}
 LONG = ["LLaMA-1 style → LLaMA-2 style", "LLaMA-1 style → LLaMA-3 style"]

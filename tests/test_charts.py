@@ -1,4 +1,4 @@
-"""barnlib.charts: what each kind of chart draws and says, and what it refuses."""
+"""barnlib.report.charts: what each kind of chart draws and says, and what it refuses."""
 
 import inspect
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ import pytest
 from chart_checks import complete, layers, mark, rows
 from small_book import NOTE, example_charts, example_table
 
-from barnlib import charts
-from barnlib.chart_rows import ROW
 from barnlib.parameters import load_study
-from barnlib.theme import INK, MUTED, PAPER, palette
+from barnlib.report import charts
+from barnlib.report.chart_rows import ROW
+from barnlib.report.theme import INK, MUTED, PAPER, palette
 
 STUDY = load_study("smoke")
 PALETTE = palette(STUDY)

@@ -1,13 +1,13 @@
-"""barnlib.charts_confidence: reliability diagrams and calibration errors draw what their tables have."""
+"""barnlib.report.charts_confidence: reliability diagrams and calibration errors draw what their tables have."""
 
 import pandas as pd
 import pytest
 from chart_checks import complete, layers, mark, rows
 from small_book import NOTE
 
-from barnlib.charts_confidence import HISTOGRAM, SHARES, against_chance, reliability
 from barnlib.parameters import load_study
-from barnlib.theme import palette
+from barnlib.report.charts_confidence import HISTOGRAM, SHARES, against_chance, reliability
+from barnlib.report.theme import palette
 
 STUDY = load_study("smoke")
 PALETTE = palette(STUDY)

@@ -1,11 +1,11 @@
-"""barnlib.charts_coordinates: curves over tolerance and maps of answers draw what their tables have."""
+"""barnlib.report.charts_coordinates: curves over tolerance and maps of answers draw what their tables have."""
 
 import pandas as pd
 import pytest
 from chart_checks import complete, layers, mark, rows
 
-from barnlib.charts_coordinates import answer_map, land_cells, tolerance_curves
-from barnlib.theme import Note, Palette
+from barnlib.report.charts_coordinates import answer_map, land_cells, tolerance_curves
+from barnlib.report.theme import Note, Palette
 
 PALETTE = Palette({"a": "First", "b": "Second"}, {"a": "#0072B2", "b": "#D55E00"})
 NOTE = Note("toy", 6, "cards", "95 % interval over cards")

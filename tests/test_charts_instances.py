@@ -1,4 +1,4 @@
-"""barnlib.charts_instances: sets, flows, dumbbells and mixtures draw what their tables have."""
+"""barnlib.report.charts_instances: sets, flows, dumbbells and mixtures draw what their tables have."""
 
 import itertools
 
@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_book import NOTE
 
-from barnlib.charts_instances import FLOWS, NODE, TOLD_FROM, _ribbons, dumbbell, flow, mixture, sets
 from barnlib.parameters import load_study
-from barnlib.theme import palette
+from barnlib.report.charts_instances import FLOWS, NODE, TOLD_FROM, _ribbons, dumbbell, flow, mixture, sets
+from barnlib.report.theme import palette
 
 STUDY = load_study("smoke")
 PALETTE = palette(STUDY)

@@ -6,9 +6,9 @@ import pytest
 from chart_checks import complete
 from IPython.display import Markdown
 
-from barnlib import charts_representations as layered
 from barnlib.parameters import load_study
-from barnlib.theme import Note, palette
+from barnlib.report import charts_representations as layered
+from barnlib.report.theme import Note, palette
 
 STUDY = load_study("smoke")
 PALETTE = palette(STUDY)

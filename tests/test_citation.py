@@ -5,8 +5,8 @@ import re
 import pytest
 import yaml
 
-from barnlib import citation
 from barnlib.parameters import ROOT
+from barnlib.report import citation
 
 FILE = ROOT / "book" / "CITATION.cff"
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prediction_tables import table
 from scipy.special import expit, softmax
 
-from barnlib.confidence import DEFINITIONS, LARGEST, temperatures, with_confidence, with_scaled
+from barnlib.analyses.confidence import DEFINITIONS, LARGEST, temperatures, with_confidence, with_scaled
 
 LIST = {"red": -0.5, "blue": -1.5, "green": -3.0}
 

@@ -6,7 +6,7 @@ import pytest
 import statsmodels.api as sm
 from prediction_tables import coordinates, table
 
-from barnlib.coordinate_bias import answered_places, favourites, on_map, pull
+from barnlib.analyses.coordinate_bias import answered_places, favourites, on_map, pull
 from barnlib.data.descriptions import write_coordinates
 
 RNG = np.random.default_rng

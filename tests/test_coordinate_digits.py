@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prediction_tables import coordinates, table
 
-from barnlib.coordinate_digits import PLACES, digit_errors, digits
+from barnlib.analyses.coordinate_digits import PLACES, digit_errors, digits
 from barnlib.data.descriptions import write_coordinates
 
 RNG = np.random.default_rng

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from prediction_tables import coordinates, table
 
-from barnlib.coordinates import (
+from barnlib.analyses.coordinates import (
     OUTCOMES,
     coordinate_curve,
     coordinate_errors,

@@ -8,7 +8,8 @@ import pytest
 import yaml
 from prediction_tables import answers
 
-from barnlib import encoder_swaps, parameters
+from barnlib import parameters
+from barnlib.analyses import encoder_swaps
 from barnlib.artefacts import seal
 from barnlib.data.build import build_data
 from barnlib.parameters import load_study

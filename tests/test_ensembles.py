@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from prediction_tables import by_hand, table
 
-from barnlib.ensembles import ensembles, solved_by
-from barnlib.metrics import accuracy_table
+from barnlib.analyses.ensembles import ensembles, solved_by
+from barnlib.analyses.metrics import accuracy_table
 
 RNG = np.random.default_rng
 

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from barnlib.evidence import CLAIMS, Evidence, read_evidence, write_evidence
+from barnlib.analyses.evidence import CLAIMS, Evidence, read_evidence, write_evidence
 from barnlib.parameters import Study
 
 ROW = {

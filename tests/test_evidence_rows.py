@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from barnlib.evidence_rows import NOT_THERE, evidence_rows
+from barnlib.analyses.evidence_rows import NOT_THERE, evidence_rows
 
 ROW = {"estimate": 0.5, "low": 0.4, "high": 0.6, "items": 150, "images": 75, "seeds": 3}
 HOW = {"claim": "C5", "measure": "coordinate_accuracy", "test": "bootstrap"}

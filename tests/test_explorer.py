@@ -1,4 +1,4 @@
-"""barnlib.explorer: what the page gets, that nothing in it can become markup, and what it refuses."""
+"""barnlib.report.explorer: what the page gets, that nothing in it can become markup, and what it refuses."""
 
 import json
 import math
@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from small_study import HOSTILE, write_runs
 
-from barnlib import explorer
 from barnlib.data.build import build_data
 from barnlib.parameters import Study
+from barnlib.report import explorer
 from barnlib.runs import read_predictions
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from barnlib import explorer
+from barnlib.report import explorer
 from tests.in_browser import LOCAL, PHONE, opened, requests, until
 
 pytestmark = pytest.mark.slow

@@ -1,12 +1,12 @@
-"""barnlib.explorer_page: the explorer's files come with the book, and one page loads them."""
+"""barnlib.report.explorer_page: the explorer's files come with the book, and one page loads them."""
 
 from pathlib import Path
 
 import pytest
 from small_sphinx import Sphinx
 
-from barnlib.explorer import placed
-from barnlib.explorer_page import FOLDER, setup
+from barnlib.report.explorer import placed
+from barnlib.report.explorer_page import FOLDER, setup
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from barnlib import findings
-from barnlib.metrics import accuracy_table, paired_differences
+from barnlib.analyses.metrics import accuracy_table, paired_differences
+from barnlib.report import findings
 
 TITLES = {"a": "Alpha", "b": "Beta"}
 

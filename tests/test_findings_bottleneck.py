@@ -1,10 +1,10 @@
-"""barnlib.findings_bottleneck: titles say what their tables say, or that there is nothing to say."""
+"""barnlib.report.findings_bottleneck: titles say what their tables say, or that there is nothing to say."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from barnlib import findings_bottleneck as said
+from barnlib.report import findings_bottleneck as said
 
 TITLES = {"a": "First", "b": "Second"}
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from prediction_tables import confident, table
 
-from barnlib.calibration_tables import estimates, resample
-from barnlib.confidence import with_confidence
-from barnlib.findings_confidence import (
+from barnlib.analyses.calibration_tables import estimates, resample
+from barnlib.analyses.confidence import with_confidence
+from barnlib.report.findings_confidence import (
     chance_title,
     decomposition,
     known,

@@ -1,9 +1,9 @@
-"""barnlib.findings_coordinates: titles say what their tables say, or that there is nothing to say."""
+"""barnlib.report.findings_coordinates: titles say what their tables say, or that there is nothing to say."""
 
 import pandas as pd
 
-from barnlib import findings_coordinates as said
-from barnlib.coordinates import OUTCOMES
+from barnlib.analyses.coordinates import OUTCOMES
+from barnlib.report import findings_coordinates as said
 
 TITLES = {"a": "First", "b": "Second"}
 

@@ -1,10 +1,10 @@
-"""barnlib.findings_descriptions: titles say what their tables say, on one scale."""
+"""barnlib.report.findings_descriptions: titles say what their tables say, on one scale."""
 
 import pandas as pd
 import pytest
 
-from barnlib import findings_descriptions as said
-from barnlib.wrong_facts import REWORDED
+from barnlib.analyses.wrong_facts import REWORDED
+from barnlib.report import findings_descriptions as said
 
 
 def test_scores_become_shares_of_their_highest():

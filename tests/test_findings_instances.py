@@ -6,9 +6,11 @@ import pytest
 from prediction_tables import answers, by_hand
 from sklearn.metrics import matthews_corrcoef
 
-from barnlib.agreement_tables import agreement_table
-from barnlib.ensembles import ensembles, solved_by
-from barnlib.findings_instances import (
+from barnlib.analyses.agreement_tables import agreement_table
+from barnlib.analyses.ensembles import ensembles, solved_by
+from barnlib.analyses.metrics import accuracy_table
+from barnlib.analyses.run_pairs import compare_runs
+from barnlib.report.findings_instances import (
     example,
     flow_title,
     gap_title,
@@ -22,8 +24,6 @@ from barnlib.findings_instances import (
     successive,
     yardstick_title,
 )
-from barnlib.metrics import accuracy_table
-from barnlib.run_pairs import compare_runs
 
 TITLES = {"a": "A", "b": "B", "c": "C"}
 RNG = np.random.default_rng

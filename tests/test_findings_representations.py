@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from barnlib import findings_representations as said
+from barnlib.report import findings_representations as said
 from tests.small_states import records, write
 
 OLD, NEW = TITLES = {"b0": "Old", "b1": "New"}

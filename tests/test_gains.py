@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from prediction_tables import answers
 
-from barnlib.gains import gain_difference, gains
-from barnlib.metrics import ESTIMATE_COLUMNS
+from barnlib.analyses.gains import gain_difference, gains
+from barnlib.analyses.metrics import ESTIMATE_COLUMNS
 
 RNG = np.random.default_rng
 TASKS = ("vqa_scene", "seismic_description")

@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from barnlib.gallery import Entry, Line, gallery
+from barnlib.report.gallery import Entry, Line, gallery
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 

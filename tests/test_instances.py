@@ -6,7 +6,7 @@ import pytest
 from prediction_tables import answers, by_hand
 from scipy.stats import binomtest
 
-from barnlib.instances import change_table, changes, exchange_over_runs, majority, solved
+from barnlib.analyses.instances import change_table, changes, exchange_over_runs, majority, solved
 
 RNG = np.random.default_rng
 

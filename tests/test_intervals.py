@@ -5,7 +5,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from barnlib.intervals import (
+from barnlib.analyses.intervals import (
     median_interval,
     proportion_interval,
     ratio,

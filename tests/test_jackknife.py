@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from barnlib.intervals import ratio_interval
-from barnlib.jackknife import combined, estimated, jackknifed, mean
-from barnlib.representations import cka, displacement, gram
+from barnlib.analyses.intervals import ratio_interval
+from barnlib.analyses.jackknife import combined, estimated, jackknifed, mean
+from barnlib.analyses.representations import cka, displacement, gram
 
 NAMES = [str(n) for n in range(200)]
 

@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from barnlib import layer_estimates
-from barnlib.representations import cka, gram
+from barnlib.analyses import layer_estimates
+from barnlib.analyses.representations import cka, gram
 from tests.small_states import COUNT, records, write, write_study
 
 

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prediction_tables import coordinates, table
 
-from barnlib.coordinates import coordinate_rows
-from barnlib.data.descriptions import write_coordinates
-from barnlib.location_head import (
+from barnlib.analyses.coordinates import coordinate_rows
+from barnlib.analyses.location_head import (
     as_answers,
     best_layers,
     distances_km,
@@ -18,6 +17,7 @@ from barnlib.location_head import (
     states_as_answers,
     unit_vectors,
 )
+from barnlib.data.descriptions import write_coordinates
 
 RNG = np.random.default_rng
 

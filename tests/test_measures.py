@@ -2,9 +2,9 @@
 
 import pytest
 
+from barnlib.analyses.evidence import CLAIMS, Evidence
+from barnlib.analyses.measures import MEASURES, TOGETHER, estimate_text, joint, measure_words, worded
 from barnlib.data.records import TASKS
-from barnlib.evidence import CLAIMS, Evidence
-from barnlib.measures import MEASURES, TOGETHER, estimate_text, joint, measure_words, worded
 from barnlib.parameters import Condition, load_study
 
 STUDY = load_study("nano")

@@ -7,8 +7,7 @@ import statsmodels.formula.api as smf
 from prediction_tables import FACTS as TRUTH
 from prediction_tables import answers, description, table
 
-from barnlib.data.descriptions import FACTS, write_description
-from barnlib.metrics import (
+from barnlib.analyses.metrics import (
     ESTIMATE_COLUMNS,
     accuracy_table,
     fact_table,
@@ -16,6 +15,7 @@ from barnlib.metrics import (
     paired_differences,
     share_table,
 )
+from barnlib.data.descriptions import FACTS, write_description
 
 RNG = np.random.default_rng
 

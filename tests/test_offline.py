@@ -1,11 +1,11 @@
-"""barnlib.offline: formulas without a script, launch links to sources, no thebe."""
+"""barnlib.report.offline: formulas without a script, launch links to sources, no thebe."""
 
 import xml.etree.ElementTree as ElementTree
 from types import SimpleNamespace
 
 import pytest
 
-from barnlib import offline
+from barnlib.report import offline
 
 NAMESPACE = "{http://www.w3.org/1998/Math/MathML}"
 

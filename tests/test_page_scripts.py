@@ -1,10 +1,10 @@
-"""barnlib.page_scripts: a script is written once for an HTML book and loaded where it is needed alone."""
+"""barnlib.report.page_scripts: a script is written once for an HTML book and loaded where it is needed alone."""
 
 import pytest
 from small_sphinx import Sphinx
 
-from barnlib import tables, vega
-from barnlib.page_scripts import add_script
+from barnlib.report import tables, vega
+from barnlib.report.page_scripts import add_script
 
 
 def test_a_script_is_written_for_html_and_for_nothing_else(tmp_path):

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from barnlib import predict
+from barnlib.analyses.metrics import PREDICTION_COLUMNS, accuracy_table
 from barnlib.assembly import assemble, trained_model
 from barnlib.data.build import data_folder, load_items
 from barnlib.grammar import Grammar
 from barnlib.jobs import jobs
-from barnlib.metrics import PREDICTION_COLUMNS, accuracy_table
 from barnlib.tasks.registry import score
 from barnlib.tasks.seismic_coordinates import FORM
 from barnlib.vision import normalise

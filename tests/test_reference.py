@@ -1,4 +1,4 @@
-"""barnlib.reference: every module has a page, signatures are Python, and no docstring can become markup."""
+"""barnlib.report.reference: every module has a page, signatures are Python, and no docstring can become markup."""
 
 import ast
 import re
@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from barnlib import reference
 from barnlib.parameters import ROOT
+from barnlib.report import reference
 
 MODULES = reference.modules(ROOT / "barnlib")
 SOURCE = '''"""Adds numbers.
 
 In:  numbers. Out: their sum.
-Next: ``barnlib.metrics`` and scoring.py.
+Next: ``barnlib.analyses.metrics`` and scoring.py.
 """
 
 class Sum(Base):
@@ -85,7 +85,7 @@ def test_sections_of_a_docstring_become_lists(page):
 
 
 def test_modules_that_are_mentioned_become_links(page):
-    assert "[`barnlib.metrics`](metrics.md)" in page
+    assert "[`barnlib.analyses.metrics`](metrics.md)" in page
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from barnlib.intervals import ratio_interval
-from barnlib.replicates import image_draws, mean_over_runs
+from barnlib.analyses.intervals import ratio_interval
+from barnlib.analyses.replicates import image_draws, mean_over_runs
 
 RNG = np.random.default_rng
 

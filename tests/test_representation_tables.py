@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from barnlib import layer_estimates
-from barnlib import representation_tables as steady
-from barnlib.evidence import Evidence
-from barnlib.jackknife import jackknifed
+from barnlib.analyses import layer_estimates
+from barnlib.analyses import representation_tables as steady
+from barnlib.analyses.evidence import Evidence
+from barnlib.analyses.jackknife import jackknifed
 from tests.small_states import COUNT, records, write, write_study
 
 

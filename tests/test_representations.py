@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from barnlib.representations import (
+from barnlib.analyses.representations import (
     cka,
     displacement,
     gram,

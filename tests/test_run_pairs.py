@@ -6,9 +6,9 @@ import pytest
 from prediction_tables import answers, by_hand
 from sklearn.metrics import cohen_kappa_score, matthews_corrcoef
 
-from barnlib.agreement import MEASURES
-from barnlib.replicates import image_draws
-from barnlib.run_pairs import RunPairs, compare_runs
+from barnlib.analyses.agreement import MEASURES
+from barnlib.analyses.replicates import image_draws
+from barnlib.analyses.run_pairs import RunPairs, compare_runs
 
 RNG = np.random.default_rng
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from IPython.display import Markdown
 
-from barnlib.shown import shown
+from barnlib.report.shown import shown
 
 
 def test_what_there_is_is_drawn() -> None:

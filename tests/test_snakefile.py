@@ -68,7 +68,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Counter]:
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
     shutil.copy(ROOT / "Snakefile", folder)
     stand_in(folder)
-    (folder / "barnlib" / "book.py").write_text(BOOK)
+    (folder / "barnlib" / "report" / "book.py").write_text(BOOK)
     edit(folder / "params" / "studies" / "smoke.yaml", "seeds", value=list(SEEDS))
     plan = planned(folder)
     done = snakemake(folder, "--rerun-incomplete")
@@ -157,7 +157,7 @@ def test_a_change_reruns_what_depends_on_it(project: Path) -> None:
 
 
 def test_code_reruns_what_imports_it(project: Path) -> None:
-    module = project / "barnlib" / "metrics.py"
+    module = project / "barnlib" / "analyses" / "metrics.py"
     module.write_text(module.read_text() + "\n# changed\n")
     plan = planned(project)
     assert plan["results"] == plan["book"] == 1

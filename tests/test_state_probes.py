@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 
-from barnlib import state_probes
+from barnlib.analyses import state_probes
 from barnlib.probes import PENALTIES
 from tests.small_states import records, write, write_study
 

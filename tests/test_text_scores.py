@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from prediction_tables import FACTS, description, table
 from sacrebleu.metrics.bleu import BLEU
 
-from barnlib.data.descriptions import write_description
-from barnlib.text_scores import (
+from barnlib.analyses.text_scores import (
     MEASURES,
     bleu,
     bleu_counts,
@@ -20,6 +19,7 @@ from barnlib.text_scores import (
     text_scores,
     words,
 )
+from barnlib.data.descriptions import write_description
 
 RNG = np.random.default_rng
 REFERENCES = (

@@ -1,4 +1,4 @@
-"""barnlib.theme: colours that can be told apart, the note, and how a chart is stored."""
+"""barnlib.report.theme: colours that can be told apart, the note, and how a chart is stored."""
 
 import base64
 import itertools
@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from barnlib import theme
 from barnlib.parameters import backbone_names, load_backbone, load_study
-from barnlib.theme import DARK, PAPER
+from barnlib.report import theme
+from barnlib.report.theme import DARK, PAPER
 
 STUDY = load_study("smoke")
 PALETTE = theme.palette(STUDY)

@@ -6,7 +6,7 @@ import pytest
 import statsmodels.api as sm
 from prediction_tables import table
 
-from barnlib.variance import BETWEEN_RUNS, TERMS, components, score_array, shares, variance_table
+from barnlib.analyses.variance import BETWEEN_RUNS, TERMS, components, score_array, shares, variance_table
 
 RNG = np.random.default_rng
 TRUE = {

@@ -1,4 +1,4 @@
-"""barnlib.vega: charts as HTML that is escaped, complete and found by myst-nb."""
+"""barnlib.report.vega: charts as HTML that is escaped, complete and found by myst-nb."""
 
 import html
 import json
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barnlib.vega import MIME_TYPES, VEGALITE_VERSION, VegaRenderer, bundle, figure
+from barnlib.report.vega import MIME_TYPES, VEGALITE_VERSION, VegaRenderer, bundle, figure
 
 SPEC = {
     "title": {"text": "The finding", "subtitle": ["n = 3", "study smoke"]},

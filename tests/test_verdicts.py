@@ -10,10 +10,11 @@ import yaml
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from barnlib import verdict_tables, verdicts
+from barnlib.analyses import verdicts
+from barnlib.analyses.evidence import CLAIMS, Evidence
 from barnlib.data.records import TASKS
-from barnlib.evidence import CLAIMS, Evidence
 from barnlib.parameters import ROOT, Condition, load_backbone, load_study, study_names
+from barnlib.report import verdict_tables
 
 STUDY = load_study("nano")
 OLD, MIDDLE, NEW = STUDY.backbones

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from barnlib.analyses.vqa_accuracy import CONTRACTIONS, normalise, vqa_accuracy, vqa_report
 from barnlib.data.records import Item
-from barnlib.vqa_accuracy import CONTRACTIONS, normalise, vqa_accuracy, vqa_report
 
 ANSWERS = st.lists(
     st.sampled_from(["2", "two", "a cat", "cat", "no", "No.", "3,000", "dont know"]), min_size=10, max_size=10

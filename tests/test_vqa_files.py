@@ -5,9 +5,9 @@ import json
 
 import pytest
 
+from barnlib.analyses.vqa_accuracy import vqa_report
 from barnlib.data.records import read_items, write_items
 from barnlib.data.vqa_files import read_results, read_vqa
-from barnlib.vqa_accuracy import vqa_report
 
 HEAD = {
     "info": {"description": "VQA", "version": "2.0"},

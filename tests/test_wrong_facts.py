@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from prediction_tables import FACTS as TRUTH
 from prediction_tables import description, table
 
+from barnlib.analyses.text_scores import rouge_l
+from barnlib.analyses.wrong_facts import REWORDED, restated, with_wrong_facts
 from barnlib.data.answers import extract_facts
 from barnlib.data.descriptions import FACTS, write_description
 from barnlib.data.earthquakes import REGIONS
 from barnlib.scoring import score_description
-from barnlib.text_scores import rouge_l
-from barnlib.wrong_facts import REWORDED, restated, with_wrong_facts
 
 OTHER = {
     "magnitude_class": "light",

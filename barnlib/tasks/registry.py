@@ -15,6 +15,9 @@ ALL = (
 )
 """In the order in which pictures are asked about, answers written and charts drawn: new ones come last."""
 
+TASK_TITLES = {task.name: task.title for task in ALL}
+"""By name, what charts and tables call a task."""
+
 
 def task_named(name: str) -> Task:
     """The task of a name.
