@@ -58,12 +58,13 @@ def steps_to_jump(history: pd.DataFrame) -> dict[str, float]:
     interpolated linearly between two looks, so it is no finer than their spacing says.
 
     Returns:
-        For each task, steps since finetuning began; NaN if the score never rose by `LEAST_RISE` above its first value.
+        For each task that was looked at, steps since finetuning began; NaN if the score never rose by `LEAST_RISE`
+        above its first value.
     """
     table = validation(history)
     table = table[table["stage"] == "finetune"]
     found = {}
-    for task in TASKS:
+    for task in (name for name in TASKS if f"{name}_nats" in history):
         curve = table[(table["task"] == task) & table["score"].notna()].sort_values("step")
         steps, scores = curve["step"].to_numpy(float), curve["score"].to_numpy(float)
         found[task] = _crossing(steps, scores)

@@ -64,7 +64,7 @@ def test_the_jump_is_interpolated_at_half_the_rise():
     # half way between 0.2 and 0.8 is 0.5: half way between the looks at 30 and 50, 30 steps after finetuning began
     found = steps_to_jump(history())
     assert found["vqa_scene"] == pytest.approx(30.0)
-    assert math.isnan(found["seismic_coordinates"]), "nobody looked"
+    assert "seismic_coordinates" not in found, "nobody looked"
 
 
 def test_a_curve_that_hardly_rises_has_no_jump():

@@ -84,7 +84,13 @@ def test_backbone_cannot_name_anything_of_the_protocol():
 def test_the_tasks_are_those_of_the_records():
     assert TASKS[: len(TASKS_OF_THE_PAPER)] == TASKS_OF_THE_PAPER
     for name in study_names():
-        assert set(load_study(name).tasks) <= set(TASKS)
+        assert load_study(name).tasks == TASKS_OF_THE_PAPER
+
+
+def test_a_task_that_has_a_length_is_asked_after_the_three(params):
+    limits = {"other": 4, "seismic_coordinates": 40, "vqa_scene": 8, "seismic_description": 120}
+    edit(params / "studies/nano.yaml", evaluation__max_new_tokens=limits)
+    assert load_study("nano").tasks == (*TASKS_OF_THE_PAPER, "other")
 
 
 def test_colours_are_different():

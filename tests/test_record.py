@@ -223,9 +223,7 @@ def test_time_adds_up_and_a_jump_that_never_came_is_null(entries, parts, tmp_pat
     assert measured["wall_s"] > 1000 and measured["cpu_s"] > 2000 and measured["peak_memory_mib"] > 1
     assert measured["steps"] == 8
     assert measured["steps_to_jump"] == {
-        "vqa_scene": pytest.approx(3.0),  # half of 0.8 lies a third of the way from step 5 to step 8
-        "seismic_description": None,
-        "seismic_coordinates": None,
+        "vqa_scene": pytest.approx(3.0)  # half of 0.8 lies a third of the way from step 5 to step 8
     }
     assert written(parts, tmp_path, best=0.01)["measured"]["steps_to_jump"]["vqa_scene"] is None
 

@@ -46,7 +46,7 @@ def build_data(study: Study) -> Path:
 
     Raises:
         ValueError: a finished folder was changed afterwards (see :func:`barnlib.artefacts.verify`), or two splits
-            share an image, or an unknown task.
+            share an image, an unknown task, or two that share a type of question or an id.
     """
     inputs: dict[str, Any] = {"version": VERSION, "data": study.data.model_dump()}
     more = [task_named(name).name for name in study.tasks if name not in TASKS_OF_THE_PAPER]
@@ -94,6 +94,7 @@ def _build(study: Study, folder: Path) -> None:
                     pictures.append(made)
                     items += asked
                     progress.update()
+            require_own_types(items)
             write_items(folder / f"{split}.json", items)
             write_pictures(folder / f"{split}.pictures.json", pictures)
             require_images(folder, [made.image for made in pictures])
@@ -113,6 +114,22 @@ def _build(study: Study, folder: Path) -> None:
             "held_out_regions": sorted(earthquakes.HELD_OUT_REGIONS),
         },
     )
+
+
+def require_own_types(items: Sequence[Item]) -> None:
+    """Refuse a type of question that two tasks share: tables by type know no task, and would put the two together.
+
+    Raises:
+        ValueError: names the type and both tasks.
+    """
+    owners: dict[str, str] = {}
+    for item in items:
+        owner = owners.setdefault(item.question_type, item.task)
+        if owner != item.task:
+            raise ValueError(
+                f"{owner} and {item.task} both ask questions of the type '{item.question_type}'; expected types of its "
+                "own for each"
+            )
 
 
 def _one(study: Study, folder: Path, split: str, kind: str, number: int) -> tuple[Picture, list[Item]]:

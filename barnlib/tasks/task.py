@@ -50,7 +50,7 @@ class Task:
         name: in study files, items and the predictions table.
         title: in charts and tables.
         kind: of the pictures that are asked about, one of `barnlib.data.records.KINDS`.
-        ask: makes the questions on a picture. Types of question are the task's own: charts by type know no task.
+        ask: makes the questions on a picture, each of a type that no other task has.
         score: judges an answer.
         wordings: all wordings of a question with these facts, for the paraphrases of the hidden states' page; ()
             where there is one only.
