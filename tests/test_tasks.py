@@ -4,14 +4,13 @@ import re
 from dataclasses import replace
 
 import pytest
-from barnlib.findings import TASK_TITLES
 
 from barnlib.data.build import questions_on, require_own_types
 from barnlib.data.pictures import generator, picture
 from barnlib.data.records import KINDS, TASKS, Item, Picture
 from barnlib.scoring import score_coordinates, score_description, score_scene_answer
 from barnlib.tasks import registry
-from barnlib.tasks.registry import score, task_named
+from barnlib.tasks.registry import TASK_TITLES, score, task_named
 
 PER_KIND = 8
 
