@@ -17,7 +17,7 @@ from barnlib.parameters import load_study
 
 @pytest.fixture
 def studies(tmp_path, monkeypatch, tiny_params):
-    """The tiny study with a control, tiny_random, and another study that differs in more than the encoder."""
+    """The tiny study with a control, tiny_random, another study that differs in more than the encoder, and a broken one."""
     params = shutil.copytree(tiny_params, tmp_path / "params")
     checkpoint = yaml.safe_load((params / "encoders/clip.yaml").read_text())["nano"]["checkpoint"]
     (params / "encoders/random.yaml").write_text(
@@ -25,6 +25,7 @@ def studies(tmp_path, monkeypatch, tiny_params):
     )
     (params / "studies/tiny_random.yaml").write_text("base: tiny\nseeds: [0]\nencoder: {name: random}\n")
     (params / "studies/tiny_other.yaml").write_text("base: tiny\nalign: {epochs: 3.0}\n")
+    (params / "studies/elsewhere.yaml").write_text("this is no study")
     monkeypatch.setattr(parameters, "PARAMS", params)
     monkeypatch.setenv("BARNLIB_RUNS", str(tmp_path / "runs"))
     return load_study("tiny")

@@ -30,9 +30,10 @@ def own_encoder(study: Study) -> str:
 
 
 def control_studies(study: Study) -> list[Study]:
-    """This study and those that differ from it in the encoder and the seeds only, from weaker to stronger encoders."""
+    """This study and its controls, from weaker to stronger encoders: studies named STUDY_something that differ from it
+    in the encoder and the seeds only."""
     own = study.model_dump(exclude=MAY_DIFFER)
-    others = [load_study(name) for name in study_names() if name != study.name]
+    others = [load_study(name) for name in study_names() if name.startswith(f"{study.name}_")]
     same = [study, *(other for other in others if other.model_dump(exclude=MAY_DIFFER) == own)]
     return sorted(
         same,
