@@ -17,7 +17,7 @@ from barnlib.parameters import load_study
 
 @pytest.fixture
 def studies(tmp_path, monkeypatch, tiny_params):
-    """The tiny study with a control, tiny_random, another study that differs in more than the encoder, and a broken one."""
+    """The tiny study with a control, one that differs in more than the encoder, and a broken file of another name."""
     params = shutil.copytree(tiny_params, tmp_path / "params")
     checkpoint = yaml.safe_load((params / "encoders/clip.yaml").read_text())["nano"]["checkpoint"]
     (params / "encoders/random.yaml").write_text(
