@@ -1,5 +1,5 @@
 # make study [STUDY=nano]   the whole study and its book        make test    lint, types, every test
-# make smoke                the same in minutes, for CI          make lint    ruff and mypy only
+# make smoke                the same in minutes                  make lint    ruff and mypy only
 # make checkpoints          make the encoders and backbones that are missing or have another recipe (hours)
 # make lab                  JupyterLab on the notebooks          make clean   delete runs/ and caches, not the environment
 

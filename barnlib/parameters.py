@@ -1,11 +1,12 @@
 """The study's parameters: YAML files with disjoint owners, read into frozen, strictly typed models.
 
-In:  ``params/studies/NAME.yaml`` (the protocol, the same for every backbone) and
-     ``params/backbones/NAME.yaml`` (what makes one backbone, at each scale).
-Out: :class:`Study` and :class:`Backbone`, which every later module takes as arguments.
+In:  ``params/studies/NAME.yaml`` (the protocol, the same for every backbone), ``params/backbones/NAME.yaml`` and
+     ``params/encoders/NAME.yaml`` (what makes one of them, at each scale).
+Out: :class:`Study`, :class:`Backbone` and :class:`Encoder`, which every later module takes as arguments.
 
-A backbone file cannot name a learning rate, a prompt or a seed: :class:`Backbone` has no such field, and
-unknown keys are refused. That is what makes the comparison controlled by construction.
+A backbone file cannot name a prompt, or a learning rate or seed of the study: :class:`Backbone` has no such field
+(the recipe of a nano backbone has its own, for making it from scratch), and unknown keys are refused. That is what
+makes the comparison controlled by construction.
 """
 
 import difflib
@@ -23,7 +24,7 @@ from barnlib.strict import Count, Fraction, Rate, Seed, Strict, merged, parse, r
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS = ROOT / "params"
 
-Scale = Literal["nano", "small", "paper"]
+Scale = Literal["nano", "paper"]
 TASKS_OF_THE_PAPER = ("vqa_scene", "seismic_description", "seismic_coordinates")
 """Asked in every study: claims and pages are about them."""
 
@@ -169,7 +170,7 @@ class Condition(Strict):
 
 
 class VerdictParameters(Strict):
-    """The conditions that must all hold for each of the paper's claims, fixed before the study runs."""
+    """The conditions that must all hold for each of the paper's claims, by ``barnlib.analyses.verdicts``."""
 
     C1: Annotated[tuple[Condition, ...], Field(min_length=1)]
     C2: Annotated[tuple[Condition, ...], Field(min_length=1)]
@@ -235,7 +236,6 @@ class EncoderFile(Strict):
     title: str
     kind: EncoderKind = "trained"
     nano: EncoderCheckpoint | None = None
-    small: EncoderCheckpoint | None = None
     paper: EncoderCheckpoint | None = None
 
 
@@ -264,7 +264,6 @@ class BackboneFile(Strict):
     title: str
     colour: str  # hexadecimal, the same in every chart
     nano: Checkpoint | None = None
-    small: Checkpoint | None = None
     paper: Checkpoint | None = None
 
 

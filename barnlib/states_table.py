@@ -1,7 +1,7 @@
 """The hidden states of a study's runs as evaluation wrote them, read without torch and one layer at a time.
 
 In:  ``runs/STUDY/evaluate/BACKBONE-seedN`` with ``hidden.safetensors`` and ``hidden.json``, which states.py wrote.
-Out: :class:`States`, one for each run; representations.py and its neighbours start from there.
+Out: :class:`States`, one for each run; representation_tables.py and its neighbours start from there.
 
 **Items** (`hidden.json`). One question of each picture, so items of one task are independent of each other:
 

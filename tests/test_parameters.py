@@ -169,9 +169,9 @@ def test_unknown_study_names_the_ones_that_exist():
 
 
 def test_backbone_without_the_scale_is_refused(params):
-    with pytest.raises(ValueError, match=r"llama3\.yaml: 'llama3' has no scale 'small'; it has .*nano"):
-        edit(params / "backbones/llama3.yaml", small=None)
-        load_backbone("llama3", "small")
+    with pytest.raises(ValueError, match=r"llama3\.yaml: 'llama3' has no scale 'paper'; it has nano"):
+        edit(params / "backbones/llama3.yaml", paper=None)
+        load_backbone("llama3", "paper")
 
 
 def test_protocol_key_in_a_backbone_file_is_refused(params):

@@ -1,7 +1,7 @@
 """Which items are gained, lost and kept between two backbones, and between two seeds of one backbone.
 
 In:  the predictions table of predict.py: one split and one condition, every run on the same items.
-Out: one row per item and pair for the gallery and the explorer, and tables of shares with exact McNemar tests,
+Out: one row per item and pair for the gallery, and tables of shares with exact McNemar tests,
      which charts and the results notebook show.
 
 Two backbones of equal accuracy may solve different items, but so do two seeds of one backbone. So every pair of

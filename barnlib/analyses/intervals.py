@@ -25,7 +25,7 @@ are clusters, which keeps the variance of a mean unbiased even with three seeds 
 Percentiles of resampled means cannot reach the nominal coverage with three seeds: they never leave the
 range of the three. So the bootstrap gives standard errors, and the interval is the wider of two: Student's
 with images and runs together, and Student's across runs alone (two degrees of freedom with three seeds). In
-simulation it covers 94 to 99 % at a nominal 95 (tests/test_intervals.py).
+simulation it covers 92 to 99 % at a nominal 95 (tests/test_intervals.py).
 """  # noqa: E501
 
 from collections.abc import Callable

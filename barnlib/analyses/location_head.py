@@ -1,7 +1,8 @@
 """What hidden states hold of a place, whether or not the model can write it: a regression head on the sphere.
 
 In:  hidden states of one layer and position, and the true places of the same items.
-Out: places read from the states of other items, scored as answers are; the notebook on coordinates puts them beside.
+Out: places read from the states of other items, scored as answers are; the notebook on coordinates puts them beside
+     the answers that the model wrote.
 
 A place is a unit vector, so that 180 E and 180 W are one, and the head is a ridge regression on its three components.
 What it predicts is brought back to the sphere by its direction.

@@ -1,6 +1,6 @@
 """When P and S arrive: a table of travel times of the iasp91 Earth model (Kennett & Engdahl 1991).
 
-In: distance and depth. Out: arrival times and slownesses in about a microsecond or ten, against 10 ms of
+In: distance and depth. Out: arrival times and slownesses in some 15 microseconds, against 10 ms and more of
 TauP's own search. Next: `earthquakes` gives every earthquake its arrivals, `seismograms` its angles of
 incidence.
 """
