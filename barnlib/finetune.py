@@ -4,11 +4,15 @@ In:  a study, a backbone, a seed; data, features and checkpoint are built or fou
 Out: `runs/STUDY/train/BACKBONE-seedN`: `trained.safetensors` (projector and LoRA), `history.csv` (one row for each
      optimiser step), `ledger.json`. predict.py and export.py load them; curves and ledger go into the book.
 
-What is drawn at random follows from the seed alone, and in this order: the order of examples, the projector, LoRA. All
-questions on one image stand in one packed sequence. The loss is the negative log-likelihood of the answers, EOS
-included, in nats per byte of answer text (EOS counts as a byte): the number of bytes is the same for every backbone,
-the number of tokens is not. Divided by tokens, the same answer would weigh less in a batch of a tokenizer that cuts the
-others into more pieces, and clipping would begin at another likelihood.
+What is drawn at random follows from the seed alone: the order of examples, the projector, LoRA, and dropout anew for
+each pack, so that no random state has to be kept. All questions on one image stand in one packed sequence. The loss is
+the negative log-likelihood of the answers, EOS included, in nats per byte of answer text (EOS counts as a byte): the
+number of bytes is the same for every backbone, the number of tokens is not. Divided by tokens, the same answer would
+weigh less in a batch of a tokenizer that cuts the others into more pieces, and clipping would begin at another
+likelihood.
+
+Several processes, one for each GPU, share the packs of an optimiser step out among themselves (processes.py): the same
+steps on the same pictures, whatever their number, and the same numbers but for rounding.
 """
 
 import logging
@@ -26,6 +30,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.distributed.elastic.multiprocessing.errors import record
 from tqdm import tqdm
 from transformers import AutoModelForCausalLM
 
@@ -37,6 +42,7 @@ from barnlib.data.build import data_folder
 from barnlib.data.pictures import generator
 from barnlib.data.records import read_items, read_pictures
 from barnlib.history import history_table
+from barnlib.launch import launch
 from barnlib.ledger import Meter
 from barnlib.likelihood import packed_loss
 from barnlib.model import (
@@ -53,6 +59,7 @@ from barnlib.model import (
 from barnlib.order import evaluation_steps, example_order, rate_factor
 from barnlib.packing import pack
 from barnlib.parameters import Study, digest
+from barnlib.processes import ALONE, Processes, joined
 from barnlib.record import resolved, write_ledger
 from barnlib.runs import run_name
 from barnlib.validate import CAPTION_QUESTION, Validator
@@ -60,6 +67,7 @@ from barnlib.validate import CAPTION_QUESTION, Validator
 log = logging.getLogger(__name__)
 
 HISTORY = "history.csv"
+MODULE = "barnlib.finetune"  # what is started where several processes train
 
 
 @dataclass(frozen=True)
@@ -98,30 +106,44 @@ class Progress:
     measured: dict[str, float] = field(default_factory=dict)
 
 
-def train_run(study: Study, backbone: str, seed: int) -> Path:
+def train_run(study: Study, backbone: str, seed: int, processes: int = 1) -> Path:
     """Train one run, go on with an interrupted one, or find it complete; returns its folder.
+
+    Args:
+        processes: how many train it together. One trains here; more are started beside this process, one for each GPU.
 
     Raises:
         ValueError: what the study, its data or the backbone's preflight have wrong; nothing is trained then.
         FloatingPointError: the loss is no longer finite; says what to change.
-        RuntimeError: another process writes this run.
+        RuntimeError: another process writes this run; with several processes also what one of them raised.
     """
+    if processes == 1:
+        return train_share(study, backbone, seed, ALONE)
+    launch(MODULE, [study.model_dump_json(), backbone, str(seed), str(processes)], processes)
+    return study.folder / "train" / run_name(backbone, seed)
+
+
+def train_share(study: Study, backbone: str, seed: int, processes: Processes) -> Path:
+    """What :func:`train_run` does in each of the processes."""
     parts = assemble(study, backbone)
     folder = study.folder / "train" / run_name(backbone, seed)
     decided = resolved(parts, seed, Path(__file__))
-    with single_writer(folder):
-        if not is_sealed(folder, decided):
+    with single_writer(folder) if processes.main else nullcontext():
+        if not processes.on_main(lambda: is_sealed(folder, decided)):
             require_room(parts.checkpoint, study, folder, parts.device)
-            _train(parts, seed, folder, decided)
+            _train(parts, seed, folder, decided, processes)
     return folder
 
 
-def plan(parts: Parts, seed: int) -> tuple[Stage, Stage]:
+def plan(parts: Parts, seed: int, processes: Processes = ALONE) -> tuple[Stage, Stage]:
     """Both stages, with the order of examples of this seed."""
     study, data = parts.study, data_folder(parts.study)
     items, pictures = read_items(data / "train.json"), read_pictures(data / "train.pictures.json")
     validator = Validator(
-        parts, read_items(data / "validation.json"), read_pictures(data / "validation.pictures.json")
+        parts,
+        read_items(data / "validation.json"),
+        read_pictures(data / "validation.pictures.json"),
+        processes,
     )
     align, finetune = study.align, study.finetune
     first, second = (
@@ -157,15 +179,14 @@ def plan(parts: Parts, seed: int) -> tuple[Stage, Stage]:
     )
 
 
-def _train(parts: Parts, seed: int, folder: Path, decided: dict[str, Any]) -> None:
+def _train(parts: Parts, seed: int, folder: Path, decided: dict[str, Any], processes: Processes) -> None:
     kept = folder / "checkpoints" / digest(decided)
     saved = checkpoints.latest(kept)
     progress = Progress(**saved[1]) if saved else Progress()
     meter = Meter(progress.measured)
-    stages = plan(parts, seed)
+    stages = plan(parts, seed, processes)
     for stage in stages:
         require_lengths(parts, stage)
-    torch.manual_seed(seed)
     model = untrained_model(parts, seed, parts.precision)
     if parts.study.compute.gradient_checkpointing:
         llava(model).activation_checkpointing_enable({"use_reentrant": False})
@@ -176,13 +197,13 @@ def _train(parts: Parts, seed: int, folder: Path, decided: dict[str, Any]) -> No
             name.removeprefix("weight."): t for name, t in saved[0].items() if name.startswith("weight.")
         }
         load_trained_state(model, weights)
-        checkpoints.load_random_state(saved[0])
     else:
         with parts.computing():
-            progress.preflight = _preflight(parts, model, stages[1])
-        torch.manual_seed(seed)
-    run = _Run(parts, model, stages, progress, meter, kept)
+            progress.preflight = processes.on_main(lambda: _preflight(parts, model, stages[1]))
+    run = _Run(parts, model, seed, stages, progress, meter, kept, processes)
     run.train(saved[0] if saved else {})
+    if not processes.main:
+        return
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -191,7 +212,17 @@ def _train(parts: Parts, seed: int, folder: Path, decided: dict[str, Any]) -> No
     history.to_csv(partial / HISTORY, index=False)
     orders = {stage.name: stage.batches for stage in stages}
     write_ledger(
-        partial / "ledger.json", parts, seed, model, decided, orders, initial, vars(progress), history, meter
+        partial / "ledger.json",
+        parts,
+        seed,
+        model,
+        decided,
+        orders,
+        initial,
+        vars(progress),
+        history,
+        meter,
+        processes.size,
     )
     seal(partial, decided)
     shutil.rmtree(folder, ignore_errors=True)  # with the checkpoints, which nobody needs any more
@@ -243,13 +274,15 @@ class _Run:
         self,
         parts: Parts,
         model: Model,
+        seed: int,
         stages: Sequence[Stage],
         progress: Progress,
         meter: Meter,
         kept: Path,
+        processes: Processes,
     ) -> None:
-        self.parts, self.model, self.stages = parts, model, stages
-        self.progress, self.meter, self.kept = progress, meter, kept
+        self.parts, self.model, self.seed, self.stages = parts, model, seed, stages
+        self.progress, self.meter, self.kept, self.processes = progress, meter, kept, processes
         self.saved_at = monotonic()
 
     def train(self, tensors: Mapping[str, Tensor]) -> None:
@@ -262,7 +295,10 @@ class _Run:
         total = sum(len(stage.batches) for stage in self.stages)
         every = 0.5 if sys.stderr.isatty() else 10.0  # seconds between two lines of progress
         name = self.parts.backbone.name
-        with tqdm(total=total, initial=self._done(), desc=name, mininterval=every, unit="step") as bar:
+        hidden = not self.processes.main
+        with tqdm(
+            total=total, initial=self._done(), desc=name, mininterval=every, unit="step", disable=hidden
+        ) as bar:
             while progress.stage < len(self.stages):
                 stage = self.stages[progress.stage]
                 # While the projector is aligned LoRA is still zero: leaving it out gives the same numbers sooner.
@@ -276,6 +312,10 @@ class _Run:
         return nullcontext()
 
     def _look(self, stage: Stage) -> dict[str, float]:
+        self.processes.require_same(
+            lambda: checkpoints.tensor_digest(trained_state(self.model)),
+            f"weights after step {self._done()}",
+        )
         with self.parts.computing():
             return stage.look(self.model)
 
@@ -305,7 +345,8 @@ class _Run:
             self._note(stage, row)
             bar.set_postfix_str(f"{stage.name}, loss {row['loss']:.3f}", refresh=False)
             bar.update()
-            if monotonic() - self.saved_at > 60 * self.parts.study.monitor.checkpoint_minutes:
+            minutes = (monotonic() - self.saved_at) / 60
+            if self.processes.main and minutes > self.parts.study.monitor.checkpoint_minutes:
                 self._save(optimizer)
         self.model.eval()
 
@@ -313,23 +354,30 @@ class _Run:
         groups = [(self.parts.rows[image], stage.turns[image]) for image in images]
         size = sum(len(answer.encode()) + 1 for _, turns in groups for _, answer in turns)  # bytes; 1 for EOS
         optimizer.zero_grad()
-        loss, tokens = 0.0, 0
-        at_once = self.parts.study.compute.images_at_once
-        for start in range(0, len(groups), at_once):  # gradients of a batch add up over its parts
+        # fewer images in a pack only where a full batch would leave a process without one
+        share = math.ceil(len(stage.batches[0]) / self.processes.size)
+        at_once = min(self.parts.study.compute.images_at_once, share)
+
+        def backward(start: int) -> tuple[float, int]:
+            """Add the gradients of one pack; its part of the loss, and its tokens."""
+            place = (stage.name, self.seed, self.progress.step, start)
+            torch.manual_seed(int(generator("dropout", *place).integers(2**63)))  # whoever computes the pack
             packed = pack(self.parts.prompter, groups[start : start + at_once]).to(self.parts.device)
             with self.parts.computing():
                 likelihood = packed_loss(self.model, packed, self.parts.table)
-            share = likelihood.nats / size
-            share.backward()
-            loss += share.item()
-            tokens += likelihood.tokens
+            loss = likelihood.nats / size
+            loss.backward()
+            return loss.item(), likelihood.tokens
+
+        done = self.processes.map(range(0, len(groups), at_once), backward)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self.processes.add_gradients(parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, stage.max_grad_norm)
-        row = {"loss": loss, "gradient_norm": norm.item()}
+        row = {"loss": sum(loss for loss, _ in done), "gradient_norm": norm.item()}
         self._require_finite(stage, row)
         optimizer.step()
         counted = self.progress.tokens
-        counted[stage.name] = counted.get(stage.name, 0) + tokens
+        counted[stage.name] = counted.get(stage.name, 0) + sum(tokens for _, tokens in done)
         return row | {"learning_rate": optimizer.param_groups[-1]["lr"]}
 
     def _require_finite(self, stage: Stage, row: Mapping[str, float]) -> None:
@@ -366,6 +414,17 @@ class _Run:
     def _save(self, optimizer: torch.optim.Optimizer) -> None:
         self.progress.measured = self.meter.read()
         weights = {f"weight.{name}": tensor for name, tensor in trained_state(self.model).items()}
-        tensors = weights | checkpoints.optimizer_state(optimizer) | checkpoints.random_state()
+        tensors = weights | checkpoints.optimizer_state(optimizer)
         checkpoints.save(self.kept, self._done(), tensors, vars(self.progress))
         self.saved_at = monotonic()
+
+
+def main() -> None:
+    """What :func:`train_run` starts several times. Arguments: STUDY (as JSON) BACKBONE SEED PROCESSES."""
+    study, backbone, seed, processes = sys.argv[1:]
+    with joined(int(processes)) as group:
+        train_share(Study.model_validate_json(study), backbone, int(seed), group)
+
+
+if __name__ == "__main__":
+    record(main)()
