@@ -74,7 +74,7 @@ def write_ledger(
     progress: Mapping[str, Any],
     history: pd.DataFrame,
     meter: Meter,
-    processes: int,
+    processes: int = 1,
 ) -> None:
     """Write the ledger of a finished run.
 

@@ -53,18 +53,18 @@ def train(params: str, spoil: str, study: str, backbone: str, seed: str, process
         spoil: "", or what happens: "kill" ends the main process after its fourth checkpoint, "raise" fails in the
             other one at its third pack and writes the time to the file that follows after a colon.
     """
-    from barnlib import checkpoints, finetune, ledger, parameters
+    from barnlib import checkpoints, finetune, ledger, loop, parameters
 
     parameters.PARAMS = Path(params)
     ledger.code = lambda start: dict(CODE)
     finetune._preflight = lambda *arguments: {"items": 24}
     ticks = iter(range(0, 10**12, 10**6))
-    finetune.monotonic = lambda: next(ticks)
+    loop.monotonic = lambda: next(ticks)
     how, _, file = spoil.partition(":")
     if how == "kill":
         checkpoints.save = killing(checkpoints.save)
     if how == "raise" and os.environ["RANK"] == "1":
-        finetune.packed_loss = raising(finetune.packed_loss, Path(file))
+        loop.packed_loss = raising(loop.packed_loss, Path(file))
     sys.argv = [finetune.MODULE, study, backbone, seed, processes]
     finetune.main()
 

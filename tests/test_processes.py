@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 
 from barnlib import checkpoints, finetune, launch, ledger, parameters
 from barnlib.assembly import WEIGHTS
+from barnlib.features import build_features
 from barnlib.processes import ALONE, Processes, _buckets, joined
 from tests.in_processes import CODE
 
@@ -132,9 +134,13 @@ def quiet():
 
 
 def named(study, name: str, at_once: int = 2):
-    """The tiny study, dropout included, in a folder of its own."""
+    """The tiny study, dropout included, in a folder of its own with a copy of its data and features."""
     compute = study.compute.model_copy(update={"images_at_once": at_once})
-    return study.model_copy(update={"name": name, "compute": compute})
+    renamed = study.model_copy(update={"name": name, "compute": compute})
+    build_features(study)
+    for made in ("data", "features"):
+        shutil.copytree(study.folder / made, renamed.folder / made, dirs_exist_ok=True)
+    return renamed
 
 
 def train_two(study, seed: int = 0, spoil: str = "") -> Path:
@@ -230,6 +236,7 @@ class TestTraining:
         )  # smaller packs draw other numbers
         finetuning = tiny_study.finetune.model_copy(update={"lora": lora})
         study = named(tiny_study, "cut", at_once=4).model_copy(update={"finetune": finetuning})
-        alone = finetune.train_run(study.model_copy(update={"name": "whole"}), "plain", 0)
+        whole = named(tiny_study, "whole", at_once=4).model_copy(update={"finetune": finetuning})
+        alone = finetune.train_run(whole, "plain", 0)
         losses = [pd.read_csv(f / "history.csv")["loss"].dropna() for f in (alone, train_two(study))]
         np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
