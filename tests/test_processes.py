@@ -218,8 +218,8 @@ class TestTraining:
         resumed, whole = (pd.read_csv(f / "history.csv").drop(columns="seconds") for f in (folder, two))
         pd.testing.assert_frame_equal(resumed, whole, check_exact=True)
 
-    def test_a_process_that_raises_ends_the_run_in_its_own_words_and_leaves_a_checkpoint(
-        self, tiny_study, tmp_path, capsys
+    def test_a_process_that_raises_ends_the_run_in_its_own_words_and_one_process_can_go_on(
+        self, one, tiny_study, tmp_path, capsys
     ):
         study, raised = named(tiny_study, "raised"), tmp_path / "raised"
         message = "one of 2 processes failed: ValueError: this process cannot go on"
@@ -229,6 +229,9 @@ class TestTraining:
         (kept,) = (study.folder / "train" / "plain-seed0" / "checkpoints").iterdir()
         assert checkpoints.latest(kept)[1]["step"] == 2
         assert "step" in capsys.readouterr().err, "progress reached this process"
+        histories = [pd.read_csv(f / "history.csv") for f in (finetune.train_run(study, "plain", 0), one)]
+        ended, alone = (history["loss"].dropna().tolist() for history in histories)
+        assert ended == pytest.approx(alone, **LOSS)
 
     def test_one_pack_is_cut_so_that_both_have_a_share(self, tiny_study):
         lora = tiny_study.finetune.lora.model_copy(
