@@ -266,7 +266,7 @@ rule evaluate:
         cells=cells("evaluate"),
     resources:
         mem_mb=2500,
-        gpu=1,
+        gpu=PROCESSES, # one process, on the first of them: two evaluations would share its memory
     shell:
         "{PAPERMILL} notebooks/evaluate.ipynb {log} -r study {study.name} -r backbone {wildcards.backbone}"
         " -p seed {wildcards.seed} {QUIETLY} && cp {log} {output.notebook}"

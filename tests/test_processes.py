@@ -65,6 +65,11 @@ class TestAlone:
         with pytest.raises(ValueError, match="2 processes need as many GPUs, found 1; expected at most 1"):
             launch.launch("in_processes", [], 2)
 
+    @pytest.mark.parametrize("name", parameters.study_names())
+    def test_a_study_reaches_the_processes_as_it_is(self, name):
+        study = parameters.load_study(name)
+        assert parameters.Study.model_validate_json(study.model_dump_json()) == study
+
     def test_buckets_keep_the_order_the_limit_and_the_dtype(self, monkeypatch):
         monkeypatch.setattr("barnlib.processes.BUCKET", 5)
         tensors = [
