@@ -24,6 +24,7 @@ from barnlib.ledger import sources, text_digest
 from barnlib.parameters import ROOT, VALIDATION, checkpoint_path, digest, load_backbone, load_encoder, load_study
 
 study = load_study(config.get("study", "nano"))
+PROCESSES = int(config.get("processes", 1))  # that train a run together, one for each GPU
 RUNS = os.path.relpath(study.folder)
 NOTEBOOKS = f"{RUNS}/notebooks"
 LOGS = f"{RUNS}/logs"
@@ -245,10 +246,10 @@ rule train:
     priority: 1 # before any evaluation: with the long jobs first, no core waits at the end
     resources:
         mem_mb=2500,
-        gpu=1,
+        gpu=PROCESSES,
     shell:
         "{PAPERMILL} notebooks/train.ipynb {log} -r study {study.name} -r backbone {wildcards.backbone}"
-        " -p seed {wildcards.seed} {QUIETLY} && cp {log} {output.notebook}"
+        " -p seed {wildcards.seed} -p processes {PROCESSES} {QUIETLY} && cp {log} {output.notebook}"
 
 
 rule evaluate:
@@ -265,7 +266,7 @@ rule evaluate:
         cells=cells("evaluate"),
     resources:
         mem_mb=2500,
-        gpu=1,
+        gpu=PROCESSES, # one process, on the first of them: two evaluations would share its memory
     shell:
         "{PAPERMILL} notebooks/evaluate.ipynb {log} -r study {study.name} -r backbone {wildcards.backbone}"
         " -p seed {wildcards.seed} {QUIETLY} && cp {log} {output.notebook}"

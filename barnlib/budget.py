@@ -59,18 +59,21 @@ def training_bytes(size: Size, study: Study) -> tuple[int, int]:
     return weights + trained * TRAINED_BYTES, trained * (CHECKPOINTS * CHECKPOINT_BYTES + 4)
 
 
-def require_room(folder: Path, study: Study, run: Path, device: torch.device) -> None:
+def require_room(folder: Path, study: Study, run: Path, device: torch.device, processes: int = 1) -> None:
     """Refuse a run that memory or disk cannot hold.
 
     Args:
         folder: of the backbone's checkpoint.
         run: where the run will be written.
         device: where it will be trained.
+        processes: that train it together. Each holds all of it; without GPUs they share the machine's memory.
 
     Raises:
         ValueError: says what is needed, what is free and what to change.
     """
     memory, disk = training_bytes(language_size(folder, study.finetune.lora.rank), study)
+    if device.type == "cpu":
+        memory *= processes
     require_memory(
         memory, free_memory(device), f"training '{run.name}' on the {device.type} (activations not counted)"
     )

@@ -1,6 +1,6 @@
 """Checkpoints of an unfinished run: safetensors and JSON, never pickle.
 
-In:  named tensors (weights, optimiser state, random state) and a JSON object (where the run is).
+In:  named tensors (weights, optimiser state) and a JSON object (where the run is).
 Out: `checkpoints/DIGEST/step-000123/`, from which the same run goes on bit for bit. DIGEST stands for everything that
      decides the run, so that a changed learning rate never resumes old weights.
 """
@@ -80,21 +80,6 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str,
         _, number, name = key.split(".")
         state.setdefault(int(number), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def random_state() -> dict[str, Tensor]:
-    """PyTorch's global random state, of the CPU and of the GPU in use (dropout draws from it)."""
-    state = {"random.cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["random.cuda"] = torch.cuda.get_rng_state()
-    return state
-
-
-def load_random_state(tensors: Mapping[str, Tensor]) -> None:
-    """Put the state of :func:`random_state` back."""
-    torch.set_rng_state(tensors["random.cpu"])
-    if "random.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["random.cuda"])
 
 
 def tensor_digest(tensors: Mapping[str, Tensor]) -> str:

@@ -67,10 +67,10 @@ FREEDOMS = (
         "code.revision code.dirty", _RUN, UNAVOIDABLE, "code.sources compares the code that decides a run"
     ),
     Freedom(
-        "hardware.cpu hardware.cores hardware.threads hardware.memory_gib",
+        "hardware.cpu hardware.cores hardware.threads hardware.memory_gib hardware.processes",
         _RUN,
         UNAVOIDABLE,
-        "which machine was free; device and precision are compared",
+        "which machine was free, and how the steps were shared out; device and precision are compared",
     ),
     Freedom("preflight.* measured.*", _RUN, UNAVOIDABLE, "an outcome of the run, not a condition of it"),
 )

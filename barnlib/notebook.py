@@ -25,6 +25,7 @@ class Chosen:
     study: Study
     backbones: tuple[Backbone, ...]  # the study's, or the one that was chosen
     seed: int | None = None
+    processes: int = 1  # that train the run together
 
     @property
     def backbone(self) -> Backbone:
@@ -34,10 +35,14 @@ class Chosen:
 
     def __repr__(self) -> str:
         seed = "" if self.seed is None else f", seed {self.seed}"
-        return f"Study '{self.study.name}', {', '.join(backbone.title for backbone in self.backbones)}{seed}"
+        together = "" if self.processes == 1 else f", {self.processes} processes"
+        titles = ", ".join(backbone.title for backbone in self.backbones)
+        return f"Study '{self.study.name}', {titles}{seed}{together}"
 
 
-def choose(*, study: str, backbone: str | None = None, seed: int | None = None) -> Chosen:
+def choose(
+    *, study: str, backbone: str | None = None, seed: int | None = None, processes: int | None = None
+) -> Chosen:
     """Check a notebook's parameters and load what they name.
 
     The keywords are the parameters that the notebook has; a name that papermill injected beyond them is refused.
@@ -46,31 +51,32 @@ def choose(*, study: str, backbone: str | None = None, seed: int | None = None) 
         study: a file in ``params/studies``.
         backbone: a file in ``params/backbones`` that the study names; without it, all of the study's.
         seed: any whole number from 0; a study's own seeds are those that its results use.
+        processes: how many train a run together, from 1.
 
     Raises:
         ValueError: an unknown parameter, study or backbone, or a value of the wrong type; says what would be right.
     """
-    known = {"study": study, "backbone": backbone, "seed": seed}
+    known = {"study": study, "backbone": backbone, "seed": seed, "processes": processes}
     refuse_unknown(
         injected_names(executed_cells()), [name for name, value in known.items() if value is not None]
     )
     for name in ("study", "backbone"):
         if known[name] is not None and not isinstance(known[name], str):
             raise ValueError(f"parameter '{name}': expected a name, found {known[name]!r}")
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-        raise ValueError(f"parameter 'seed': expected a whole number from 0, found {seed!r}")
+    for name, value, least in (("seed", seed, 0), ("processes", processes, 1)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            raise ValueError(f"parameter '{name}': expected a whole number from {least}, found {value!r}")
     protocol = load_study(study)
     if backbone is None:
-        return Chosen(
-            protocol, tuple(load_backbone(name, protocol.scale) for name in protocol.backbones), seed
-        )
+        every = tuple(load_backbone(name, protocol.scale) for name in protocol.backbones)
+        return Chosen(protocol, every, seed, processes or 1)
     one = load_backbone(backbone, protocol.scale)
     if backbone not in protocol.backbones:
         raise ValueError(
             f"backbone '{backbone}' is not part of study '{study}', which compares {', '.join(protocol.backbones)}: "
             f"add it to 'backbones' in params/studies/{study}.yaml"
         )
-    return Chosen(protocol, (one,), seed)
+    return Chosen(protocol, (one,), seed, processes or 1)
 
 
 def executed_cells() -> list[str]:

@@ -74,6 +74,7 @@ def write_ledger(
     progress: Mapping[str, Any],
     history: pd.DataFrame,
     meter: Meter,
+    processes: int = 1,
 ) -> None:
     """Write the ledger of a finished run.
 
@@ -82,6 +83,7 @@ def write_ledger(
         orders: images of each step, by stage.
         initial: digest of the projector before training.
         progress: tokens by stage, report of the preflight.
+        processes: how many trained the run together; time and memory are those of the one that writes this.
     """
     study, backbone = parts.study, parts.backbone
     files = read_json(data_folder(study) / "manifest.json")["files"]
@@ -116,7 +118,8 @@ def write_ledger(
             # of the sources as they were when the run began
             "code": ledger.code(Path(__file__)) | {"sources": decided["sources"]},
             "packages": ledger.packages(),
-            "hardware": ledger.hardware(device, str(next(model.parameters()).dtype).removeprefix("torch.")),
+            "hardware": ledger.hardware(device, str(next(model.parameters()).dtype).removeprefix("torch."))
+            | {"processes": processes},
             "preflight": progress["preflight"],
             "measured": meter.read() | {"steps": int(history["step"].max()), "steps_to_jump": jumps},
         },

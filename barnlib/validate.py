@@ -5,6 +5,7 @@ Out: columns of history.csv: `TASK_nats`, `TASK_score`, `TASK_accuracy`. Tuning 
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -15,9 +16,11 @@ from barnlib.history import CAPTION
 from barnlib.likelihood import reference_logprobs
 from barnlib.model import Model
 from barnlib.packing import pack
+from barnlib.processes import ALONE, Processes
 from barnlib.tasks.registry import score
 
 CAPTION_QUESTION = "Describe the picture."
+Batch = list[tuple[int, list[tuple[str, str, str]]]]  # image's row, and its (image, question, answer)
 
 
 class Validator:
@@ -27,10 +30,17 @@ class Validator:
         parts: prompter and features.
         items: the validation split.
         pictures: the validation split.
+        processes: who share the batches out among themselves; each then knows the whole result.
     """
 
-    def __init__(self, parts: Parts, items: Sequence[Item], pictures: Sequence[Picture]) -> None:
-        self._parts = parts
+    def __init__(
+        self,
+        parts: Parts,
+        items: Sequence[Item],
+        pictures: Sequence[Picture],
+        processes: Processes = ALONE,
+    ) -> None:
+        self._parts, self._processes = parts, processes
         count = parts.study.monitor.images
         self._pictures = [p for kind in KINDS for p in [p for p in pictures if p.kind == kind][:count]]
         images = {picture.image for picture in self._pictures}
@@ -64,29 +74,32 @@ class Validator:
         return found
 
     def _nats(self, model: Model, turns: Sequence[tuple[str, str, str]]) -> float:
-        total = 0.0
-        for batch in self._batches(turns):
+        def nats(batch: Batch) -> float:
             packed = pack(
                 self._parts.prompter, [(row, [(q, a) for _, q, a in group]) for row, group in batch]
             )
-            total += float(reference_logprobs(model, packed.to(self._parts.device), self._parts.table).nats)
-        return total / len(turns)
+            return float(reference_logprobs(model, packed.to(self._parts.device), self._parts.table).nats)
+
+        return sum(self._processes.map(self._batches(turns), nats)) / len(turns)
 
     def _answers(self, model: Model, task: str, items: Sequence[Item]) -> Iterable[str]:
         limit = self._parts.study.evaluation.max_new_tokens[task]
-        for batch in self._batches([(item.image, item.question, "") for item in items]):
+
+        def answers(batch: Batch) -> list[str]:
             packed = pack(
                 self._parts.prompter, [(row, [(q, None) for _, q, _ in group]) for row, group in batch]
             )
-            answers = greedy(model, packed.to(self._parts.device), self._parts.table, limit)
-            yield from map(self._parts.prompter.decode, answers.ids)
+            found = greedy(model, packed.to(self._parts.device), self._parts.table, limit)
+            return [self._parts.prompter.decode(ids) for ids in found.ids]
 
-    def _batches(self, turns: Sequence[tuple[str, str, str]]) -> Iterable[list[tuple[int, list]]]:
+        batches = self._batches([(item.image, item.question, "") for item in items])
+        return chain.from_iterable(self._processes.map(batches, answers))
+
+    def _batches(self, turns: Sequence[tuple[str, str, str]]) -> list[Batch]:
         """Turns grouped by image (they stand together already), a batch of images at a time."""
         groups: dict[str, list] = {}
         for turn in turns:
             groups.setdefault(turn[0], []).append(turn)
         packed = [(self._parts.rows[image], group) for image, group in groups.items()]
         size = self._parts.study.evaluation.batch_images
-        for start in range(0, len(packed), size):
-            yield packed[start : start + size]
+        return [packed[start : start + size] for start in range(0, len(packed), size)]

@@ -44,6 +44,11 @@ def test_precision_and_method_decide_the_estimate():
 def test_what_does_not_fit_is_refused(tiny_llama, tmp_path, monkeypatch):
     study, device = load_study("nano"), torch.device("cpu")
     require_room(tiny_llama, study, tmp_path / "llama1-seed0", device)
+    needed, _ = training_bytes(language_size(tiny_llama, study.finetune.lora.rank), study)
+    monkeypatch.setattr(budget, "free_memory", lambda device: 2 * needed)
+    require_room(tiny_llama, study, tmp_path / "llama1-seed0", device)
+    with pytest.raises(ValueError, match="training 'llama1-seed0' on the cpu"):
+        require_room(tiny_llama, study, tmp_path / "llama1-seed0", device, processes=3)
     monkeypatch.setattr(budget, "free_memory", lambda device: 1000)
     with pytest.raises(
         ValueError, match=r"training 'llama1-seed0' on the cpu \(activations not counted\) needs"

@@ -108,7 +108,7 @@ def interrupted(study, seed, after, monkeypatch):
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(finetune, "monotonic", lambda: next(ticks))
+        patch.setattr("barnlib.loop.monotonic", lambda: next(ticks))
         patch.setattr(checkpoints, "save", save)
         with pytest.raises(Killed):
             finetune.train_run(study, "plain", seed)
@@ -156,7 +156,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_what_to_change(tiny_st
         likelihood = packed_loss(model, packed, table)
         return dataclasses.replace(likelihood, nats=likelihood.nats * float("nan"))
 
-    monkeypatch.setattr(finetune, "packed_loss", broken)
+    monkeypatch.setattr("barnlib.loop.packed_loss", broken)
     message = (
         r"plain, stage align, step 1: loss is nan.*lower 'align\.learning_rate' or 'align\.max_grad_norm'.*"
         r"params/studies/tiny\.yaml.*'projector': 0\.002"

@@ -12,7 +12,7 @@ from barnlib.parameters import ROOT
 PACKAGE = ROOT / "barnlib"
 # A module may import only from its own layer and those above it.
 LAYERS = (
-    {"", "strict"},
+    {"", "launch", "processes", "strict"},
     {"recipes"},
     {"parameters"},
     {"artefacts", "geometry"},
@@ -24,7 +24,7 @@ LAYERS = (
     {"model"},
     {"forward"},
     {"decoding", "likelihood"},
-    {"preflight"},
+    {"loop", "preflight"},
     {"finetune"},
     {"inference", "states"},
     {"predict"},

@@ -8,7 +8,9 @@ from barnlib.notebook import INJECTED, choose, injected_names, refuse_unknown
 def test_choose_loads_what_the_names_say():
     chosen = choose(study="nano", backbone="llama3", seed=0)
     assert (chosen.study.name, chosen.backbone.name, chosen.seed) == ("nano", "llama3", 0)
-    assert repr(chosen) == f"Study 'nano', {chosen.backbone.title}, seed 0"
+    assert repr(chosen) == f"Study 'nano', {chosen.backbone.title}, seed 0" and chosen.processes == 1
+    together = choose(study="nano", backbone="llama3", seed=0, processes=2)
+    assert repr(together) == f"{chosen!r}, 2 processes" and together.processes == 2
 
 
 def test_without_a_backbone_all_of_the_study_are_chosen():
@@ -30,6 +32,8 @@ def test_without_a_backbone_all_of_the_study_are_chosen():
         ({"study": "nano", "backbone": "llama3", "seed": "1"}, "parameter 'seed'.*found '1'"),
         ({"study": "nano", "backbone": "llama3", "seed": True}, "parameter 'seed'.*found True"),
         ({"study": "nano", "backbone": "llama3", "seed": -1}, "parameter 'seed'.*found -1"),
+        ({"study": "nano", "processes": 0}, "parameter 'processes': expected a whole number from 1, found 0"),
+        ({"study": "nano", "processes": "2"}, "parameter 'processes'.*found '2'"),
     ],
 )
 def test_wrong_values_are_refused_by_name(values, message):

@@ -11,6 +11,7 @@ import nbformat
 import pytest
 from small_study import write_runs
 
+from barnlib.artefacts import single_writer
 from barnlib.features import build_features
 from barnlib.first_cell import is_first
 from barnlib.parameters import ROOT, backbone_names, load_study
@@ -26,6 +27,7 @@ ANALYSES = (
     "bottleneck",
 )
 PER_RUN = {"train", "evaluate"}
+PARAMETERS = {"train": ["study", "backbone", "seed", "processes"], "evaluate": ["study", "backbone", "seed"]}
 LONGEST_CELL = 20
 PAPERMILL = Path(sys.executable).with_name("papermill")
 
@@ -59,7 +61,7 @@ class TestInGit:
     def test_parameters_are_tagged_and_described(self, path):
         (cell,) = tagged(path, "parameters")
         names = [target.id for node in ast.parse(cell.source).body for target in node.targets]
-        assert names == (["study", "backbone", "seed"] if path.stem in PER_RUN else ["study"])
+        assert names == PARAMETERS.get(path.stem, ["study"])
         assert all(re.search(r"  # \w+", line) for line in cell.source.splitlines())
 
     def test_parameters_come_first_and_are_checked(self, path):
@@ -101,10 +103,14 @@ def execute(notebook: str, out: Path, runs: Path, **given: object) -> subprocess
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PATH": f"{PAPERMILL.parent}:/usr/bin:/bin", "HOME": str(Path.home())}
 REFUSED = [
-    ({"backbonee": "llama3"}, "unknown parameter 'backbonee': this notebook has study, backbone, seed"),
+    (
+        {"backbonee": "llama3"},
+        "unknown parameter 'backbonee': this notebook has study, backbone, seed, processes",
+    ),
     ({"study": "nanno"}, "no study 'nanno'"),
     ({"backbone": "llama9"}, f"no backbone 'llama9' in .*there are {', '.join(backbone_names())}"),
     ({"seed": "1e-4"}, "parameter 'seed': expected a whole number from 0, found 0.0001"),
+    ({"processes": 0}, "parameter 'processes': expected a whole number from 1, found 0"),
 ]
 
 
@@ -132,6 +138,22 @@ def test_it_runs_at_smoke_scale(name, runs, tmp_path):
     assert all(cell.execution_count for cell in executed.cells if cell.cell_type == "code")
     if name in PER_RUN:
         assert (runs / "smoke" / name / "llama3-seed1").is_dir()
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_what_one_of_them_raises_fails_the_notebook(runs, tmp_path):
+    given = {"study": "smoke", "backbone": "llama1", "seed": 2, "processes": 2}
+    folder = runs / "smoke" / "train" / "llama1-seed2"
+    with single_writer(folder):
+        done = execute("train", tmp_path / "train.ipynb", runs, **given)
+    assert done.returncode != 0
+    assert (
+        "one of 2 processes failed: RuntimeError" in done.stderr
+        and "is being written by another" in done.stderr
+    )
+    done = execute("train", tmp_path / "train.ipynb", runs, **given)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads((folder / "ledger.json").read_text())["hardware"]["processes"] == 2
 
 
 @pytest.fixture(scope="module")
