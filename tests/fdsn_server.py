@@ -104,20 +104,18 @@ def serve(centre: DataCentre) -> Iterator[str]:
                 centre.at_once += 1
                 centre.most_at_once = max(centre.most_at_once, centre.at_once)
                 number = len(centre.asked)
-            try:
-                if centre.hold_from is not None and number >= centre.hold_from:
-                    centre.held.set()
-                    threading.Event().wait(60)
-                status, headers, body = centre.answer(self.path)
-                centre.sent[self.path] = body
-                self.send_response(status)
-                for name, value in ({"Content-Length": str(len(body))} | headers).items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-            finally:
-                with centre.lock:
-                    centre.at_once -= 1
+            if centre.hold_from is not None and number >= centre.hold_from:
+                centre.held.set()
+                threading.Event().wait(60)
+            status, headers, body = centre.answer(self.path)
+            centre.sent[self.path] = body
+            with centre.lock:
+                centre.at_once -= 1  # before the client can have the whole answer and ask again
+            self.send_response(status)
+            for name, value in ({"Content-Length": str(len(body))} | headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             pass
