@@ -290,8 +290,7 @@ def test_the_next_station_is_tried(address, centre, tmp_path):
     draws = {}
     for draw_deg in (10.0, 90.0):
         with pytest.MonkeyPatch.context() as patch:
-            drawn = type("Drawn", (), {"uniform": lambda self, low, high, fixed=draw_deg: fixed})
-            patch.setattr(fdsn, "generator", lambda *labels, drawn=drawn: drawn())
+            patch.setattr(fdsn, "station_draw_deg", lambda event, fixed=draw_deg: fixed)
             BUILD(ask(tmp_path / f"{draw_deg:g}", address, **changes))
             events = json.loads((tmp_path / f"{draw_deg:g}" / "records/events.json").read_text())
             draws[draw_deg] = events[0]["station"]

@@ -22,8 +22,17 @@ from obspy import UTCDateTime
 from obspy.geodetics import FlinnEngdahl, gps2dist_azimuth
 from pydantic import Field, field_validator, model_validator
 
-from barnlib.data.earthquakes import depth_class, magnitude_class, region_name
+from barnlib.data.earthquakes import (
+    MAXIMUM_DISTANCE_DEG,
+    MINIMUM_DISTANCE_DEG,
+    Earthquake,
+    depth_class,
+    locate,
+    magnitude_class,
+    region_name,
+)
 from barnlib.data.maps import WORLD
+from barnlib.data.pictures import generator
 from barnlib.data.records import SPLITS
 from barnlib.parameters import digest
 from barnlib.strict import Count, Strict
@@ -201,6 +210,24 @@ def require_on_map(latitude_deg: float, longitude_deg: float) -> None:
     """Raise :class:`Unusable` for a place that the card's map does not show."""
     if not (abs(latitude_deg) < WORLD.north and -180.0 <= longitude_deg <= 180.0):
         raise Unusable("off the map", f"latitude {latitude_deg:g}, longitude {longitude_deg:g}")
+
+
+def locate_station(event: Event, latitude_deg: float, longitude_deg: float) -> Earthquake:
+    """The event with a station. Raises :class:`Unusable` for one off the map, too near or too far."""
+    require_on_map(latitude_deg, longitude_deg)
+    place = (event.latitude_deg, event.longitude_deg)
+    try:
+        earthquake = locate(*place, event.depth_km, event.magnitude, latitude_deg, longitude_deg)
+    except ValueError as problem:
+        raise Unusable("distance out of range", str(problem)) from None
+    if not MINIMUM_DISTANCE_DEG <= earthquake.distance_deg <= MAXIMUM_DISTANCE_DEG:
+        raise Unusable("distance out of range", f"{earthquake.distance_deg:.1f} degrees")
+    return earthquake
+
+
+def station_draw_deg(event: Event) -> float:
+    """The distance at which a station is looked for first: uniform over a card's range, fixed by the event's id."""
+    return float(generator("station", event.id).uniform(MINIMUM_DISTANCE_DEG, MAXIMUM_DISTANCE_DEG))
 
 
 class Quota:

@@ -37,10 +37,18 @@ from pydantic import Field
 from tqdm import tqdm
 
 from barnlib.artefacts import build_once, read_json
-from barnlib.data.earthquakes import MAXIMUM_DISTANCE_DEG, MINIMUM_DISTANCE_DEG, Earthquake, locate
-from barnlib.data.event_splits import Event, LeftOut, Selection, Text, Unusable, assign, require_on_map
+from barnlib.data.earthquakes import MAXIMUM_DISTANCE_DEG, MINIMUM_DISTANCE_DEG, Earthquake
+from barnlib.data.event_splits import (
+    Event,
+    LeftOut,
+    Selection,
+    Text,
+    Unusable,
+    assign,
+    locate_station,
+    station_draw_deg,
+)
 from barnlib.data.ground_motion import ground_velocity, window
-from barnlib.data.pictures import generator
 from barnlib.data.polite_client import DataCentreUnavailable, PoliteClient
 from barnlib.data.quakeml import DepthUnit, read_catalogue
 from barnlib.data.recorded_records import CARD, RecordsWriter
@@ -227,7 +235,7 @@ def _recording(
 
 def _sites(event: Event, network: Inventory, request: Request) -> list[tuple[Site, Earthquake]]:
     """Sensors that recorded at the event's time within a card's range, one a station, nearest to the draw first."""
-    draw_deg = generator("station", event.id).uniform(MINIMUM_DISTANCE_DEG, MAXIMUM_DISTANCE_DEG)
+    draw_deg = station_draw_deg(event)
     found = []
     for net in network:
         for station in net:
@@ -235,8 +243,7 @@ def _sites(event: Event, network: Inventory, request: Request) -> list[tuple[Sit
             if site is None or site.name in request.stations.leave_out:
                 continue
             try:
-                require_on_map(site.latitude_deg, site.longitude_deg)
-                earthquake = _locate(event, site)
+                earthquake = locate_station(event, site.latitude_deg, site.longitude_deg)
             except Unusable:
                 continue
             found.append((abs(earthquake.distance_deg - draw_deg), site.name, site, earthquake))
@@ -261,23 +268,6 @@ def _site(network: str, station, time: UTCDateTime, request: Request) -> Site | 
                     codes = tuple(band + orientation for orientation in orientations)
                     return Site(network, station.code, location, codes, station.latitude, station.longitude)
     return None
-
-
-def _locate(event: Event, site: Site) -> Earthquake:
-    try:
-        earthquake = locate(
-            event.latitude_deg,
-            event.longitude_deg,
-            event.depth_km,
-            event.magnitude,
-            site.latitude_deg,
-            site.longitude_deg,
-        )
-    except ValueError as problem:
-        raise Unusable("distance out of range", str(problem)) from None
-    if not MINIMUM_DISTANCE_DEG <= earthquake.distance_deg <= MAXIMUM_DISTANCE_DEG:
-        raise Unusable("distance out of range", f"{earthquake.distance_deg:.1f} degrees")
-    return earthquake
 
 
 def _velocity(

@@ -54,6 +54,33 @@ def ground_velocity(
     Raises:
         Unusable: with the reason, as listed above.
     """
+    whole, span = _checked(stream, earthquake, origin_time, components)
+    rotated = _rotate(_remove_response(whole, inventory), inventory, components)
+    return _on_card(rotated, span, earthquake, origin_time)
+
+
+def velocity_as_it_is(
+    stream: Stream, earthquake: Earthquake, origin_time: UTCDateTime, components: str
+) -> np.ndarray:
+    """As :func:`ground_velocity`, for channels Z, N, E that somebody has corrected, or that count velocity.
+
+    Raises:
+        Unusable: as there, and for horizontal channels whose orientation would have to be known.
+    """
+    whole, span = _checked(stream, earthquake, origin_time, components)
+    found = sorted(trace.stats.channel[-1:] for trace in whole)
+    if found != sorted(components):
+        raise Unusable("orientation", f"components {', '.join(found)}; expected {', '.join(components)}")
+    for trace in whole:
+        trace.detrend("linear")
+        trace.taper(None, max_length=TAPER_S)
+    return _on_card(whole, span, earthquake, origin_time)
+
+
+def _checked(
+    stream: Stream, earthquake: Earthquake, origin_time: UTCDateTime, components: str
+) -> tuple[Stream, tuple[float, float]]:
+    """A copy with one healthy trace for each channel, and the seconds after origin that are not tapered."""
     whole = _one_trace_a_channel(stream.copy().trim(*window(origin_time)), len(components))
     for trace in whole:
         _require_healthy(trace)
@@ -67,10 +94,16 @@ def ground_velocity(
             "too short",
             f"{span[0]:.0f} to {span[1]:.0f} s after origin; needed {needed[0]:.0f} to {needed[1]:.0f} s",
         )
-    rotated = _rotate(_remove_response(whole, inventory), inventory, components)
-    for trace in rotated:
+    return whole, span
+
+
+def _on_card(
+    stream: Stream, span: tuple[float, float], earthquake: Earthquake, origin_time: UTCDateTime
+) -> np.ndarray:
+    """Resampled and aligned, blank outside the span; float32[3, N]."""
+    for trace in stream:
         trace.resample(SAMPLING_RATE_HZ, window=None, no_filter=True)
-    traces = align(rotated, origin_time)
+    traces = align(stream, origin_time)
     seconds = np.arange(traces.shape[1]) / SAMPLING_RATE_HZ
     _require_arrivals(
         traces, earthquake
