@@ -15,7 +15,7 @@ from obspy import Catalog, UTCDateTime
 from PIL import Image
 
 from barnlib.artefacts import file_digest, verify
-from barnlib.data import fdsn
+from barnlib.data import fdsn, station_choice
 from barnlib.data.fdsn import build_records
 from barnlib.data.polite_client import DataCentreUnavailable, PoliteClient
 from barnlib.data.recorded import TOHOKU_EVENT
@@ -115,7 +115,9 @@ def test_the_page_names_what_it_promises():
     assert request["events"]["data_centre"] == "USGS" and request["stations"]["data_centre"] == "EARTHSCOPE"
     for name in ("USGS", "EARTHSCOPE"):
         assert name in obspy.clients.fdsn.header.URL_MAPPINGS
-    assert "pause_s: Annotated[float, Field(ge=0)] = 1.0" in (ROOT / "barnlib/data/fdsn.py").read_text()
+    assert (
+        "pause_s: Annotated[float, Field(ge=0)] = 1.0" in (ROOT / "barnlib/data/fdsn_request.py").read_text()
+    )
 
 
 def test_the_pages_example_becomes_records_and_a_card(address, centre, tmp_path):
@@ -290,7 +292,7 @@ def test_the_next_station_is_tried(address, centre, tmp_path):
     draws = {}
     for draw_deg in (10.0, 90.0):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fdsn, "station_draw_deg", lambda event, fixed=draw_deg: fixed)
+            patch.setattr(station_choice, "station_draw_deg", lambda event, fixed=draw_deg: fixed)
             BUILD(ask(tmp_path / f"{draw_deg:g}", address, **changes))
             events = json.loads((tmp_path / f"{draw_deg:g}" / "records/events.json").read_text())
             draws[draw_deg] = events[0]["station"]

@@ -12,21 +12,20 @@ import yaml
 from barnlib.artefacts import file_digest
 from barnlib.data import multiseismo
 from barnlib.data.multiseismo import build_records
+from barnlib.data.parquet_rows import rows_of
 from barnlib.data.records import read_items, read_pictures, require_images
+from barnlib.parameters import ROOT
 from tests.fdsn_server import RATE_HZ, at_anmo, motion_at_anmo, quake
 
-REQUEST = {
-    "name": "MultiSeismo",
-    "source": "PNNL/MultiSeismo",
-    "licence": "CC0",
-    "citation": "PNNL/MultiSeismo",
-    "image_size": 96,
-    "depth_unit": "km",
-    "samples_are": "velocity",
+PAGE = (ROOT / "book" / "extend.md").read_text(encoding="utf-8")
+(EXAMPLE,) = re.findall(
+    r"```{code-block} yaml\n:caption: multiseismo/multiseismo\.yaml\n(.*?)```", PAGE, re.DOTALL
+)
+REQUEST = yaml.safe_load(EXAMPLE) | {
     "splits": {
         "train": {"start": "2011-03-01", "end": "2011-03-20"},
         "test": {"start": "2011-03-20", "end": "2011-04-01"},
-    },
+    }
 }
 EVENTS = (
     quake("2011-03-05T10:00:00", 15.0, -92.0, 60e3, 6.8, "guatemala"),
@@ -248,6 +247,15 @@ def test_a_fault_of_the_request_is_named(tmp_path, motions, changes, message):
         build_records(folder, progress=False)
 
 
+def test_the_pages_example_is_read(tmp_path):
+    (tmp_path / "multiseismo.yaml").write_text(EXAMPLE)
+    with pytest.raises(
+        ValueError, match=r"expected parquet files '\*\.parquet' inside the folder; there is none"
+    ):
+        build_records(tmp_path, progress=False)
+    assert "`python -m barnlib.data.multiseismo FOLDER`" in PAGE
+
+
 def test_a_link_out_of_the_folder_is_not_followed(tmp_path, motions):
     write(tmp_path / "other", list_of_traces(motions))
     folder = write(tmp_path / "data", list_of_traces(motions), "local.parquet")
@@ -280,7 +288,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, motions, monkeypatch):
     found = multiseismo.inspect(file, {"samples": "waveforms[].data"})
     assert "raster" in found.unused and "raster" not in found.columns
     base, most, rows = pa.total_allocated_bytes(), 0, 0
-    for _ in multiseismo._rows(file, found.columns, multiseismo.ROWS):
+    for _ in rows_of(file, found.columns, multiseismo.ROWS):
         most, rows = max(most, pa.total_allocated_bytes() - base), rows + 1
     assert rows == 40 and file.stat().st_size > 150e6
     assert most < 8 * 4e6 * multiseismo.ROWS

@@ -24,16 +24,14 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import obspy
-from obspy import Catalog, Inventory, UTCDateTime
+from obspy import Catalog, Inventory
 from obspy.clients.fdsn.header import FDSNException, FDSNNoDataException
-from pydantic import Field
 from tqdm import tqdm
 
 from barnlib.artefacts import build_once, read_json
@@ -41,79 +39,20 @@ from barnlib.data.earthquakes import MAXIMUM_DISTANCE_DEG, MINIMUM_DISTANCE_DEG,
 from barnlib.data.event_splits import (
     Event,
     LeftOut,
-    Selection,
-    Text,
     Unusable,
     assign,
-    locate_station,
-    station_draw_deg,
 )
+from barnlib.data.fdsn_request import Request
 from barnlib.data.ground_motion import ground_velocity, window
 from barnlib.data.polite_client import DataCentreUnavailable, PoliteClient
-from barnlib.data.quakeml import DepthUnit, read_catalogue
+from barnlib.data.quakeml import read_catalogue
 from barnlib.data.recorded_records import CARD, RecordsWriter
+from barnlib.data.station_choice import Site, sites
 from barnlib.parameters import digest
-from barnlib.strict import Count, Strict, parse, read_yaml
+from barnlib.strict import parse, read_yaml
 
 REQUEST, ANSWERS, RECORDS = "earthquakes.yaml", "answers", "records"
-# The third letters of channels that make a set, by what `components` asks for; the first complete set is taken.
-ORIENTATIONS = {"ZNE": ("ZNE", "Z12", "123"), "Z": ("Z",)}
 VERSION = 1  # of what this module writes; a change makes existing records anew
-Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9*?-]{1,8}$")]
-
-
-class EventRequest(Strict):
-    """Which earthquakes to ask for. `depth_unit` is what the data centre writes; QuakeML asks for metres."""
-
-    data_centre: Text
-    min_magnitude: Annotated[float, Field(ge=4, lt=10)]
-    max_magnitude: Annotated[float, Field(ge=4, lt=10)] | None = None
-    depth_unit: DepthUnit = "m"
-
-
-class StationRequest(Strict):
-    """Which stations to take; locations ("" for none) and bands (first two letters of a channel) by preference.
-
-    `components` "Z" takes a vertical channel alone and leaves the card's other traces empty. `tries` is how many
-    stations are asked for one event. `leave_out` names stations as NETWORK.STATION.
-    """
-
-    data_centre: Text
-    networks: Annotated[tuple[Code, ...], Field(min_length=1)]
-    stations: Annotated[tuple[Code, ...], Field(min_length=1)] = ("*",)
-    locations: Annotated[tuple[str, ...], Field(min_length=1)] = ("00", "10", "")
-    bands: Annotated[tuple[Annotated[str, Field(pattern="^[A-Z]{2}$")], ...], Field(min_length=1)] = (
-        "BH",
-        "HH",
-    )
-    components: Literal["ZNE", "Z"] = "ZNE"
-    tries: Count = 3
-    leave_out: tuple[str, ...] = ()
-
-
-class Request(Selection):
-    """The content of ``earthquakes.yaml``. `contact` goes with every request, so that a data centre can write back."""
-
-    contact: str = ""
-    pause_s: Annotated[float, Field(ge=0)] = 1.0
-    events: EventRequest
-    stations: StationRequest
-
-
-@dataclass(frozen=True)
-class Site:
-    """One sensor at a station, and the channels of it that are asked for."""
-
-    network: str
-    station: str
-    location: str
-    channels: tuple[str, ...]
-    latitude_deg: float
-    longitude_deg: float
-
-    @property
-    def name(self) -> str:
-        return f"{self.network}.{self.station}"
 
 
 def build_records(
@@ -196,8 +135,8 @@ def _network(request: Request, client: PoliteClient) -> Inventory:
             network=",".join(wanted.networks),
             station=",".join(wanted.stations),
             channel=",".join(f"{band}?" for band in wanted.bands),
-            starttime=min(span.begins for span in request.splits.values()),
-            endtime=max(span.ends for span in request.splits.values()),
+            starttime=request.begins,
+            endtime=request.ends,
             level="channel",
         )
     except (FDSNException, Unreadable) as problem:
@@ -219,55 +158,18 @@ def _recording(
     Raises:
         Unusable: there is none; with the reason of the first that was tried, and what was seen at each.
     """
-    sites = _sites(event, network, request)[: request.stations.tries]
-    if not sites:
+    nearest = sites(event, network, request.stations)[: request.stations.tries]
+    if not nearest:
         span = f"{MINIMUM_DISTANCE_DEG:g} to {MAXIMUM_DISTANCE_DEG:g} degrees"
         raise Unusable("no station", f"none of the stations asked for was recording at {span}")
     problems: list[tuple[Site, Unusable]] = []
-    for site, earthquake in sites:
+    for site, earthquake in nearest:
         try:
             return site, earthquake, _velocity(event, site, earthquake, request, client)
         except Unusable as problem:
             problems.append((site, problem))
     seen = "; ".join(f"{site.name} {problem}" for site, problem in problems)
     raise Unusable(problems[0][1].reason, seen)
-
-
-def _sites(event: Event, network: Inventory, request: Request) -> list[tuple[Site, Earthquake]]:
-    """Sensors that recorded at the event's time within a card's range, one a station, nearest to the draw first."""
-    draw_deg = station_draw_deg(event)
-    found = []
-    for net in network:
-        for station in net:
-            site = _site(net.code, station, event.time, request)
-            if site is None or site.name in request.stations.leave_out:
-                continue
-            try:
-                earthquake = locate_station(event, site.latitude_deg, site.longitude_deg)
-            except Unusable:
-                continue
-            found.append((abs(earthquake.distance_deg - draw_deg), site.name, site, earthquake))
-    unique = {
-        name: (site, earthquake) for _, name, site, earthquake in sorted(found, key=lambda f: f[:2])[::-1]
-    }
-    return list(unique.values())[::-1]
-
-
-def _site(network: str, station, time: UTCDateTime, request: Request) -> Site | None:
-    """The sensor of a station that comes first by band, then by location, and has all components at that time."""
-    channels: dict[tuple[str, str], set[str]] = {}
-    for channel in station:
-        from_, to = channel.start_date, channel.end_date
-        if (from_ is None or from_ <= time) and (to is None or window(time)[1] <= to):
-            key = (channel.code[:2], channel.location_code)
-            channels.setdefault(key, set()).add(channel.code[2:])
-    for band in request.stations.bands:
-        for location in request.stations.locations:
-            for orientations in ORIENTATIONS[request.stations.components]:
-                if set(orientations) <= channels.get((band, location), set()):
-                    codes = tuple(band + orientation for orientation in orientations)
-                    return Site(network, station.code, location, codes, station.latitude, station.longitude)
-    return None
 
 
 def _velocity(
@@ -295,8 +197,8 @@ def _velocity(
             client.get_stations,
             partial(obspy.read_inventory, format="STATIONXML"),
             **where,
-            starttime=min(span.begins for span in request.splits.values()),
-            endtime=max(span.ends for span in request.splits.values()),
+            starttime=request.begins,
+            endtime=request.ends,
             level="response",
         )
     except FDSNException as problem:

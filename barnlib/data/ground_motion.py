@@ -208,8 +208,7 @@ def _require_arrivals(traces: np.ndarray, earthquake: Earthquake) -> None:
         passed = band_pass(filled[rows], SAMPLING_RATE_HZ, band_hz)
         passed = np.where(seen[rows], passed, np.nan)
         signal = passed[:, _samples(time_s + first_s, time_s + last_s)]
-        noise_ends_s = earthquake.p_time_s - NOISE_ENDS_S
-        noise = passed[:, _samples(noise_ends_s - BEFORE_P_S + NOISE_ENDS_S, noise_ends_s)]
+        noise = passed[:, _samples(earthquake.p_time_s - BEFORE_P_S, earthquake.p_time_s - NOISE_ENDS_S)]
         recorded = seen[rows].any(axis=1)
         level = np.sqrt(np.nanmean(noise[recorded] ** 2, axis=1))
         ratio = float(np.max(np.nanmax(np.abs(signal[recorded]), axis=1) / np.maximum(level, 1e-30)))

@@ -22,8 +22,7 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -50,7 +49,8 @@ from barnlib.data.event_splits import (
     station_draw_deg,
 )
 from barnlib.data.ground_motion import velocity_as_it_is
-from barnlib.data.parquet_columns import ITEM, JSON, Plan, leaves, plan
+from barnlib.data.parquet_columns import Plan, leaves, plan
+from barnlib.data.parquet_rows import Row, opened, plain, rows_of, samples_of, step, structures, value_at
 from barnlib.data.quakeml import DepthUnit, require_plausible
 from barnlib.data.recorded_records import CARD, RecordsWriter
 from barnlib.strict import parse, read_yaml
@@ -58,7 +58,6 @@ from barnlib.strict import parse, read_yaml
 REQUEST, RECORDS = "multiseismo.yaml", "records"
 VERSION = 1  # of what this module writes; a change makes existing records anew
 ROWS, FACT_ROWS = 2, 1000  # read at once: with waveforms, and without
-BUFFER = 2**20  # bytes of a file that are read ahead
 
 
 class Request(Selection):
@@ -82,14 +81,6 @@ class Request(Selection):
         if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
             raise ValueError("expected a pattern of files inside the folder")
         return pattern
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of a file: its number there, and its columns as pyarrow's scalars."""
-
-    number: int
-    columns: Mapping[str, Any]
 
 
 def build_records(folder: Path, *, progress: bool = True) -> dict[str, Any]:
@@ -116,7 +107,7 @@ def build_records(folder: Path, *, progress: bool = True) -> dict[str, Any]:
 
 def inspect(file: Path, named: Mapping[str, str]) -> Plan:
     """Find out which column of a file is what. Raises as :func:`barnlib.data.parquet_columns.plan`."""
-    with _opened(file) as parquet:
+    with opened(file) as parquet:
         schema = parquet.schema_arrow
         texts = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
         rows = (
@@ -143,7 +134,7 @@ def _build(request: Request, source: Path, files: Sequence[Path], progress: bool
     failed: dict[str, LeftOut] = {}
     for file, found in plans.items():
         total = pq.read_metadata(file).num_rows
-        rows = tqdm(_rows(file, found.columns, ROWS), file.name, total, mininterval=1, disable=not progress)
+        rows = tqdm(rows_of(file, found.columns, ROWS), file.name, total, mininterval=1, disable=not progress)
         for row in rows:
             split, event = waiting.get(_id(file, row, found), (None, None))
             if split is None or event is None:
@@ -177,33 +168,13 @@ def _files(folder: Path, pattern: str) -> list[Path]:
     return found
 
 
-def _opened(file: Path) -> pq.ParquetFile:
-    try:
-        # Without pre-buffering, a file's row groups are not held in memory as a whole.
-        return pq.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER)
-    except (pa.ArrowInvalid, OSError) as problem:
-        raise ValueError(f"{file}: not a parquet file that can be read: {problem}") from problem
-
-
-def _rows(file: Path, columns: Sequence[str], at_once: int) -> Iterator[Row]:
-    number = 0
-    with _opened(file) as parquet:
-        try:
-            for batch in parquet.iter_batches(batch_size=at_once, columns=list(columns), use_threads=False):
-                for within in range(batch.num_rows):
-                    yield Row(number, {name: batch.column(name)[within] for name in batch.schema.names})
-                    number += 1
-        except (pa.ArrowException, OSError) as problem:
-            raise ValueError(f"{file}: cannot be read after row {number}: {problem}") from problem
-
-
 def _events(plans: Mapping[Path, Plan], request: Request) -> tuple[list[Event], list[LeftOut]]:
     """The facts of every event, each once, whatever the number of its rows."""
     stated: dict[str, dict[str, Any]] = {}
     for file, found in plans.items():
         together = set(found.event_columns) & {leaf.path[0] for leaf in found.samples.values()}
-        for row in _rows(file, found.event_columns, ROWS if together else FACT_ROWS):
-            facts = {fact: _value(row.columns, leaf.path) for fact, leaf in found.event.items()}
+        for row in rows_of(file, found.event_columns, ROWS if together else FACT_ROWS):
+            facts = {fact: value_at(row.columns, leaf.path) for fact, leaf in found.event.items()}
             stated.setdefault(_id(file, row, found), facts)
     require_plausible(
         [float(f["depth"]) for f in stated.values() if is_number(f["depth"])], request.depth_unit
@@ -239,7 +210,7 @@ def _event(name: str, facts: Mapping[str, Any], unit: DepthUnit) -> Event:
 
 def _id(file: Path, row: Row, found: Plan) -> str:
     """The catalogue's name of the event, or the row's place where it has none."""
-    value = _value(row.columns, found.event["id"].path) if "id" in found.event else None
+    value = value_at(row.columns, found.event["id"].path) if "id" in found.event else None
     return f"{file.name} row {row.number}" if value is None else str(value)
 
 
@@ -272,8 +243,8 @@ def _by_station(row: Row, found: Plan, request: Request) -> dict[tuple[str, floa
     """The traces of a row that are wanted, by station and its place. A trace that lacks something is passed over."""
     stations: dict[tuple[str, float, float], Stream] = {}
     inner = next(iter(found.samples.values())).parent
-    for known in _structures(row.columns, inner):
-        facts = {fact: _plain(_step(known[leaf.parent], leaf.path[-1])) for fact, leaf in found.trace.items()}
+    for known in structures(row.columns, inner):
+        facts = {fact: plain(step(known[leaf.parent], leaf.path[-1])) for fact, leaf in found.trace.items()}
         numbers = [facts[fact] for fact in ("latitude", "longitude", "sampling_rate")]
         if not all(is_number(number) for number in numbers) or facts["sampling_rate"] <= 0:
             continue
@@ -285,7 +256,7 @@ def _by_station(row: Row, found: Plan, request: Request) -> dict[tuple[str, floa
         name = ".".join(name for name in names if name) or "not named"
         traces = stations.setdefault((name, float(numbers[0]), float(numbers[1])), Stream())
         for component, leaf in found.samples.items():
-            samples = _numbers(_step(known[leaf.parent], leaf.path[-1]))
+            samples = samples_of(step(known[leaf.parent], leaf.path[-1]))
             channel = f"{facts.get('channel') or ''}{component}" if component else str(facts.get("channel"))
             if not len(samples) or channel[-1:] not in _wanted(request):
                 continue
@@ -299,55 +270,6 @@ def _by_station(row: Row, found: Plan, request: Request) -> dict[tuple[str, floa
 def _wanted(request: Request) -> str:
     # Channels 1 and 2 are kept, to be refused with the reason that their orientation is not known.
     return "Z" if request.components == "Z" else "ZNE123"
-
-
-def _structures(root: Any, path: Sequence[str]) -> Iterator[dict[tuple[str, ...], Any]]:
-    """Every structure at a path below the row, with all that it lies in: {path: structure}, () being the row."""
-
-    def walk(node: Any, depth: int, known: dict) -> Iterator[dict]:
-        known = {**known, tuple(path[:depth]): node}
-        if depth == len(path):
-            yield known
-        elif path[depth] == ITEM:
-            for element in node.values if node is not None and node.is_valid else ():
-                yield from walk(element, depth + 1, known)
-        else:
-            yield from walk(_step(node, path[depth]), depth + 1, known)
-
-    return walk(root, 0, {})
-
-
-def _step(node: Any, part: str) -> Any:
-    """One part of a path further: a key of a structure or of JSON; None where there is nothing."""
-    if isinstance(node, pa.Scalar):
-        if not node.is_valid:
-            return None
-        if part == JSON:
-            try:
-                return json.loads(node.as_py())
-            except (ValueError, RecursionError):
-                return None
-        return node[part]
-    return node.get(part) if isinstance(node, dict | Mapping) else None
-
-
-def _value(root: Any, path: Sequence[str]) -> Any:
-    node = root
-    for part in path:
-        node = _step(node, part)
-    return _plain(node)
-
-
-def _plain(node: Any) -> Any:
-    return node.as_py() if isinstance(node, pa.Scalar) else node
-
-
-def _numbers(node: Any) -> np.ndarray:
-    """The samples of a list, [n], without a copy where there is no hole; missing ones are NaN."""
-    if node is None or not node.is_valid or node.values is None:
-        return np.zeros(0)
-    samples: np.ndarray = node.values.to_numpy(zero_copy_only=False)
-    return samples
 
 
 def _time(value: Any, missing: str) -> UTCDateTime:

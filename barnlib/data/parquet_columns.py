@@ -6,8 +6,8 @@ Out: a :class:`Plan`: where each fact of an event and of a trace stands, and whi
 
 A name is compared in lower case, words parted by underscores (``originTime`` is ``origin_time``), with `EVENT_NAMES`
 and `TRACE_NAMES`; the first candidate that a column has is taken. Facts of an event stand outside of lists. A trace is
-the structure that holds samples; its facts stand beside the samples or in a structure around it. A text column whose first
-value is a JSON object counts as a structure. Nothing is guessed from values.
+the structure that holds samples; its facts stand beside the samples or in a structure around it. A text column whose
+first value is a JSON object counts as a structure. Nothing is guessed from values.
 """
 
 import json

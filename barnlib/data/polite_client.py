@@ -43,6 +43,7 @@ FIRST_WAIT_S = 5.0  # doubled from attempt to attempt: 5, 10, 20, 40 s
 LONGEST_WAIT_S = 600.0  # a data centre that asks for more is left alone
 LONGEST_ANSWER = 512 * 2**20  # bytes
 TIMEOUT_S = 120.0
+SAME_AS = {404: 204, 414: 413}  # no data; too much asked for. Of each two, ObsPy has a word for the second
 TRY_AGAIN = (408, 429)  # and every 5xx but 501
 
 
@@ -135,7 +136,7 @@ class PoliteClient(Client):
                 return Answer(response.status, _body(response)), None, ""
         except HTTPError as error:
             with error:
-                status = 204 if error.code == 404 else error.code  # both mean "no data" in the FDSN standard
+                status = SAME_AS.get(error.code, error.code)
                 if status not in TRY_AGAIN and (status < 500 or status == 501):
                     return Answer(status, error.read(2**16)), None, ""
                 return None, _retry_after_s(error.headers), f"answers {error.code} ({error.reason})"
