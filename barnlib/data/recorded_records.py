@@ -4,10 +4,10 @@ In:  an event, its earthquake and station, and the ground velocity there. Out: a
      ``SPLIT.json``, ``SPLIT.pictures.json``, ``events.json`` (every event of the catalogue: its card, or why it has
      none) and ``card.json`` (source, licence, counts, splits, digests), as :mod:`barnlib.data.records` reads them.
 
-The drawing, the questions and the facts are those of the made cards, so nothing is asked that the image does not
-show. What a card shows of the arrivals is recorded; the times that a description states are iasp91's for the
-catalogue's place and depth, as they are on a made card. Wordings are drawn from the event's id: the same event has the
-same texts. Nothing keeps a recorded earthquake out of the nano backbones' text corpus, as
+The drawing, the facts and the questions, those of every task about event cards, are those of the made cards, so nothing
+is asked that the image does not show. What a card shows of the arrivals is recorded; the times that a description states
+are iasp91's for the catalogue's place and depth, as they are on a made card. Wordings are drawn from the event's id: the
+same event has the same texts. Nothing keeps a recorded earthquake out of the nano backbones' text corpus, as
 :mod:`barnlib.data.reserve` does for the made ones.
 """
 
@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from barnlib.artefacts import file_digest, write_json
-from barnlib.data.build import card_items
+from barnlib.data.build import questions_on
 from barnlib.data.cards import card_phrases, draw_card
 from barnlib.data.descriptions import card_caption
 from barnlib.data.earthquakes import Earthquake, depth_class, earthquake_facts, magnitude_class
 from barnlib.data.event_splits import Event, LeftOut, Quota, Selection, event_facts
 from barnlib.data.pictures import generator
-from barnlib.data.records import Item, Picture, write_items, write_pictures
+from barnlib.data.records import TASKS, Item, Picture, write_items, write_pictures
 from barnlib.data.seismograms import SAMPLING_RATE_HZ
 from barnlib.parameters import digest
 
@@ -68,7 +68,10 @@ class RecordsWriter:
             facts=earthquake_facts(earthquake),
         )
         self._pictures[split].append(picture)
-        self._items[split] += card_items(picture, f"{split}-{name}", 2, rng)
+        self._items[split] += [
+            Item(id=f"{split}-{name}-{end}", image=path, task=task, **vars(question))
+            for task, end, question in questions_on(picture, rng, TASKS, count=0)  # a count is for scenes
+        ]
         self._events.append(event_facts(event) | {"split": split, "image": path, "station": station})
         self._stations[split].add(station)
         self.quota.take(split, event)
