@@ -5,9 +5,9 @@ In:  an event, its earthquake and station, and the ground velocity there. Out: a
      none) and ``card.json`` (source, licence, counts, splits, digests), as :mod:`barnlib.data.records` reads them.
 
 The drawing, the facts and the questions, those of every task about event cards, are those of the made cards, so nothing
-is asked that the image does not show. What a card shows of the arrivals is recorded; the times that a description states
-are iasp91's for the catalogue's place and depth, as they are on a made card. Wordings are drawn from the event's id: the
-same event has the same texts. Nothing keeps a recorded earthquake out of the nano backbones' text corpus, as
+is asked that the image does not show. What a card shows of the arrivals is recorded; the times that a description
+states are iasp91's for the catalogue's place and depth, as they are on a made card. Wordings are drawn from the event's
+id: the same event has the same texts. Nothing keeps a recorded earthquake out of the nano backbones' text corpus, as
 :mod:`barnlib.data.reserve` does for the made ones.
 """
 
