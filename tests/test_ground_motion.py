@@ -5,10 +5,20 @@ import pytest
 from obspy import Stream
 from scipy.signal import resample
 
+from barnlib.data.earthquakes import locate
 from barnlib.data.event_splits import Unusable
 from barnlib.data.ground_motion import ground_velocity, window
 from barnlib.data.seismograms import BANDS_HZ, DURATION_S, SAMPLING_RATE_HZ, band_pass
-from tests.fdsn_server import RATE_HZ, at_anmo, motion_at_anmo, quake, recorded_at_anmo, stations
+from tests.fdsn_server import (
+    RATE_HZ,
+    at_anmo,
+    motion_at_anmo,
+    quake,
+    recorded_at_anmo,
+    stations,
+    tohoku,
+    tohoku_recording,
+)
 
 EVENT = quake("2011-03-05T10:00:00", 15.0, -92.0, 60e3, 6.8, "guatemala")
 TIME = EVENT.origins[0].time
@@ -57,6 +67,18 @@ def test_the_vertical_alone_is_the_vertical_of_all_three(stream, inventory):
     upside_down = inventory.copy()
     upside_down.select(channel="BHZ", network="IU")[0][0][0].dip = 90.0
     assert np.allclose(velocity(stream.select(channel="BHZ"), upside_down, "Z")[0], -alone[0])
+
+
+def test_nothing_moves_ahead_of_a_strong_p(inventory):
+    """The recording of the Tohoku earthquake: a zero-phase filter with corners in the card's band would ring there."""
+    origin = tohoku().origins[0]
+    header = tohoku_recording()[0].stats.sac
+    earthquake = locate(origin.latitude, origin.longitude, 29.0, 9.1, header.stla, header.stlo)
+    found = ground_velocity(tohoku_recording(), inventory, earthquake, origin.time, "Z")
+    long_period = np.abs(band_pass(np.nan_to_num(found[0]), SAMPLING_RATE_HZ, BANDS_HZ[0]))
+    p = round(earthquake.p_time_s * SAMPLING_RATE_HZ)
+    earlier, just_before = long_period[p - 640 : p - 320].max(), long_period[p - 160 : p - 20].max()
+    assert just_before < 3 * earlier < 0.01 * long_period[p:].max()
 
 
 def test_pieces_that_follow_each_other_are_no_gap(stream, inventory):

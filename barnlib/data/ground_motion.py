@@ -19,8 +19,9 @@ from barnlib.data.seismograms import BANDS_HZ, COMPONENTS, DURATION_S, SAMPLING_
 
 MARGIN_S = 120.0  # recorded before origin time and after the card's end, for tapers and filters
 TAPER_S = 20.0  # at either end of a recording; not shown
-# Corners of the filter that goes with the removal of the response: flat over both bands of a card, nothing at 2 Hz.
-PASSED_HZ = (0.005, 0.01, 1.7, 1.95)
+# Corners of the filter that goes with the removal of the response: flat over both bands of a card, nothing at 2 Hz. It
+# has no phase, so it rings ahead of an onset; its lower corners lie where a card's causal filter lets nothing through.
+PASSED_HZ = (0.002, 0.004, 1.7, 1.95)
 BEFORE_P_S, AFTER_S_S = 100.0, 15.0  # of the arrivals, what a recording must hold
 NOISE_ENDS_S = 10.0  # before P
 P_STANDS_OUT, S_STANDS_OUT = (
