@@ -224,7 +224,8 @@ def _fetch(ask: Callable[..., None], read: Callable[[io.BytesIO], Any], **parame
             warnings.simplefilter("ignore")
             return read(raw)
     except Exception as problem:  # ObsPy's readers raise many kinds, bare ones among them
-        raise Unreadable(f"{type(problem).__name__}: {_one_line(problem)}") from problem
+        seen = f"{type(problem).__name__}: {_one_line(problem)}"
+        raise Unreadable(f"the answer cannot be read ({seen}); delete '{ANSWERS}' to ask anew") from problem
 
 
 class Unreadable(Exception):

@@ -17,6 +17,7 @@ Only open data can be asked for: no name and no password is ever sent. Redirecti
 import gzip
 import hashlib
 import io
+import logging
 import os
 import time
 import zlib
@@ -111,6 +112,7 @@ class PoliteClient(Client):
         wait_s, seen = FIRST_WAIT_S, ""
         for attempt in range(ATTEMPTS):
             if attempt:
+                logging.warning("the data centre %s; asked again in %.0f s", seen, wait_s)
                 self._sleep(wait_s)
             answer, asked_to_wait_s, seen = self._once(url, use_gzip)
             if answer is not None:
