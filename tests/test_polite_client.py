@@ -83,11 +83,14 @@ def test_a_pause_lies_between_requests(address, centre, tmp_path):
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_busy_data_centre_is_asked_again_when_it_says(address, centre, tmp_path, status, after, expected_s):
+def test_a_busy_data_centre_is_asked_again_when_it_says(
+    address, centre, tmp_path, caplog, status, after, expected_s
+):
     centre.faults["/fdsnws/event"] = [(status, after, b"")]
     made, slept = client(address, tmp_path)
     assert len(made.get_events(**SPAN)) == 1
     assert len(centre.asked) == 2 and sum(slept) == pytest.approx(max(expected_s, 1.0))
+    assert f"the data centre answers {status}" in caplog.text
 
 
 def test_a_date_in_the_future_is_waited_for(address, centre, tmp_path):
