@@ -152,6 +152,16 @@ def test_images_and_matrices_are_not_taken_for_samples():
     assert found.used()["samples"] == "waveforms[].data" and found.unused == ("data",)
 
 
+def test_a_named_column_must_be_of_its_kind():
+    columns = EVENT | {"waveforms": pa.list_(TRACE), "grid": pa.list_(pa.list_(pa.float32()))}
+    with pytest.raises(
+        ValueError, match=r"waveforms\[\]\.data is a list.*; expected a list of lists of numbers"
+    ):
+        planned(columns, named={"samples ZNE": "waveforms[].data"})
+    with pytest.raises(ValueError, match=r"grid is a list.*; expected a list of numbers for samples Z"):
+        planned(columns, named={"samples Z": "grid"})
+
+
 def test_the_tables_of_names_hold_each_name_once():
     for names in (*EVENT_NAMES.values(), *TRACE_NAMES.values()):
         assert len(set(names)) == len(names) and all(name == name.lower() for name in names)

@@ -22,7 +22,7 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -255,9 +255,12 @@ def _by_station(row: Row, found: Plan, request: Request) -> dict[tuple[str, floa
         names = [str(facts.get(fact) or "") for fact in ("network", "station")]
         name = ".".join(name for name in names if name) or "not named"
         traces = stations.setdefault((name, float(numbers[0]), float(numbers[1])), Stream())
-        for component, leaf in found.samples.items():
-            samples = samples_of(step(known[leaf.parent], leaf.path[-1]))
-            channel = f"{facts.get('channel') or ''}{component}" if component else str(facts.get("channel"))
+        for component, samples in _components(known, found):
+            channel = str(facts.get("channel") or "")
+            if component:
+                channel = (
+                    f"{channel[:2]}{component}"  # where it is known, the band, or a code of another component
+                )
             if not len(samples) or channel[-1:] not in _wanted(request):
                 continue
             if len(channel) >= 3 and channel[-3:-1] not in request.bands:
@@ -265,6 +268,16 @@ def _by_station(row: Row, found: Plan, request: Request) -> dict[tuple[str, floa
             header = {"channel": channel, "starttime": start, "sampling_rate": float(facts["sampling_rate"])}
             traces.append(Trace(samples, header))
     return {station: stream for station, stream in stations.items() if len(stream)}
+
+
+def _components(known: Mapping[tuple[str, ...], Any], found: Plan) -> Iterator[tuple[str, np.ndarray]]:
+    """A trace's samples with their component, "" where only the channel's name tells it."""
+    for component, leaf in found.samples.items():
+        held = step(known[leaf.parent], leaf.path[-1])
+        if leaf.kind != "matrix":
+            yield component, samples_of(held)
+        elif held is not None and held.is_valid and len(held.values) == len(component):
+            yield from ((letter, samples_of(row)) for letter, row in zip(component, held.values, strict=True))
 
 
 def _wanted(request: Request) -> str:

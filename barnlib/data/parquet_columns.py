@@ -7,13 +7,15 @@ Out: a :class:`Plan`: where each fact of an event and of a trace stands, and whi
 A name is compared in lower case, words parted by underscores (``originTime`` is ``origin_time``), with `EVENT_NAMES`
 and `TRACE_NAMES`; the first candidate that a column has is taken. Facts of an event stand outside of lists. A trace is
 the structure that holds samples; its facts stand beside the samples or in a structure around it. A text column whose
-first value is a JSON object counts as a structure. Nothing is guessed from values.
+first value is a JSON object counts as a structure. Nothing is guessed from values, and not which row of a matrix is
+which component: that is taken from the user's word alone (``samples ZNE``).
 """
 
 import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import pyarrow as pa
@@ -47,6 +49,7 @@ COMPONENT_SAMPLES = {  # a column for each component, the channel then being its
     letter: tuple(f"{start}{letter.lower()}" for start in ("waveform_", "trace_", "data_", "bh", "hh", ""))
     for letter in "ZNE"
 }
+ORDERS = tuple("".join(order) for order in permutations("ZNE"))
 # In the row itself, outside of every structure, these bare names are the event's.
 BARE = {"latitude", "lat", "longitude", "lon", "lng"}
 ESSENTIAL_EVENT = ("time", "latitude", "longitude", "depth", "magnitude")
@@ -59,7 +62,7 @@ class Leaf:
     """One value of a row, or of each element of lists in it; written as ``stations[].channels[].data``."""
 
     path: tuple[str, ...]
-    kind: str  # "samples" (a list of numbers), "value", or "other"
+    kind: str  # "samples" (a list of numbers), "matrix" (a list of such lists), "value", or "other"
     type: str
 
     @property
@@ -78,7 +81,10 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Plan:
-    """Where each fact stands; `samples` by component, "" where the channel's name says which."""
+    """Where each fact stands.
+
+    `samples` by component; "" where the channel's name says which, and "ZNE" or another order for the rows of a matrix.
+    """
 
     event: Mapping[str, Leaf]
     trace: Mapping[str, Leaf]
@@ -124,8 +130,8 @@ def plan(found: Iterable[Leaf], named: Mapping[str, str], source: str) -> Plan:
     """Find each fact among the values.
 
     Args:
-        named: fact ("event depth", "trace start", "samples", "samples Z") -> path as `Leaf.written` has it, where the
-            user knows better.
+        named: fact ("event depth", "trace start", "samples", "samples Z", "samples ZNE") -> path as `Leaf.written` has
+            it, where the user knows better.
         source: the file, for messages.
 
     Raises:
@@ -163,6 +169,9 @@ def plan(found: Iterable[Leaf], named: Mapping[str, str], source: str) -> Plan:
     missing += [f"trace {fact}" for fact in ESSENTIAL_TRACE if fact not in trace]
     missing += ["trace channel"] if "" in samples and "channel" not in trace else []
     if missing:
+        matrices = [leaf.written for leaf in every if leaf.kind == "matrix"] if not samples else []
+        if matrices:
+            listing += f". Where the rows of {matrices[0]} are Z, N and E, write 'samples ZNE: {matrices[0]}'"
         raise ValueError(
             f"{source}: no column for {', '.join(missing)}. Found: {listing or 'no column'}. Expected one of the names "
             "in barnlib/data/parquet_columns.py, or its path under columns in the request"
@@ -183,6 +192,7 @@ def _named(every: list[Leaf], named: Mapping[str, str], source: str, listing: st
         *(f"trace {fact}" for fact in TRACE_NAMES),
         "samples",
         *(f"samples {letter}" for letter in COMPONENT_SAMPLES),
+        *(f"samples {order}" for order in ORDERS),
     )
     by_path = {leaf.written: leaf for leaf in every}
     for fact, path in named.items():
@@ -190,11 +200,20 @@ def _named(every: list[Leaf], named: Mapping[str, str], source: str, listing: st
             raise ValueError(f"columns: unknown fact '{fact}'; expected one of {', '.join(facts)}")
         if path not in by_path:
             raise ValueError(f"{source}: no column '{path}' for {fact}. Found: {listing}")
+        expected = "matrix" if fact.removeprefix("samples ") in ORDERS else "samples"
+        if fact.startswith("samples") and by_path[path].kind != expected:
+            raise ValueError(
+                f"{source}: {path} is a {by_path[path].type}; expected a list of "
+                f"{'lists of ' if expected == 'matrix' else ''}numbers for {fact}"
+            )
     return {fact: by_path[path] for fact, path in named.items()}
 
 
 def _samples(every: list[Leaf], chosen: Mapping[str, Leaf], source: str) -> dict[str, Leaf]:
     """Samples by component; one column for all of them, or a column for each in the same structure."""
+    matrix = {order: chosen[f"samples {order}"] for order in ORDERS if f"samples {order}" in chosen}
+    if matrix:
+        return matrix
     apart = {letter: chosen[f"samples {letter}"] for letter in "ZNE" if f"samples {letter}" in chosen}
     if apart:
         return apart
@@ -236,10 +255,15 @@ def _leaves_of(path: tuple[str, ...], kind: pa.DataType) -> list[Leaf]:
         inner = kind.value_type
         if pa.types.is_struct(inner):
             return _leaves_of((*path, ITEM), inner)
-        numbers = pa.types.is_integer(inner) or pa.types.is_floating(inner)
-        return [Leaf(path, "samples" if numbers else "other", str(kind))]
+        matrix = _is_list(inner) and _is_number(inner.value_type)
+        found = "samples" if _is_number(inner) else "matrix" if matrix else "other"
+        return [Leaf(path, found, str(kind))]
     other = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_nested(kind)
     return [Leaf(path, "other" if other else "value", str(kind))]
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def _is_list(kind: pa.DataType) -> bool:
