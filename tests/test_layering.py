@@ -70,6 +70,8 @@ WITHOUT_TORCH = [
     "strict",
     "states_table",
     "data.dataset_card",
+    "data.fdsn",
+    "data.multiseismo",
     "data.recorded",
     "tasks.registry",
 ]
