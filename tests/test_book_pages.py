@@ -169,8 +169,8 @@ def test_the_examples_of_the_page_on_extending_load():
     blocks = re.findall(
         r"```{code-block} yaml\n:caption: params/(\w+)/[\w-]+\.yaml\n(.*?)```", text, re.DOTALL
     )
-    assert [folder for folder, _ in blocks] == ["backbones", "encoders", "studies", "backbones"]
-    models = {"backbones": BackboneFile, "encoders": EncoderFile}  # tests/test_extend.py follows the study
+    assert [folder for folder, _ in blocks] == ["backbones", "encoders", "studies", "studies", "backbones"]
+    models = {"backbones": BackboneFile, "encoders": EncoderFile}  # tests/test_extend.py follows the studies
     for folder, block in blocks:
         if folder in models:
             models[folder].model_validate(yaml.safe_load(block))

@@ -1,4 +1,4 @@
-"""The worked examples of the page on extending, followed to the letter at tiny size: backbone, encoder and task."""
+"""The worked examples of the page on extending, followed to the letter at tiny size."""
 
 import json
 import os
@@ -17,6 +17,7 @@ from barnlib import parameters, predict
 from barnlib.data.build import build_data
 from barnlib.data.records import SPLITS
 from barnlib.parameters import ROOT, TASKS_OF_THE_PAPER, Study, load_study
+from tests import test_notebooks
 
 PAGE = (ROOT / "book" / "extend.md").read_text(encoding="utf-8")
 EXAMPLE = re.compile(
@@ -124,7 +125,11 @@ def with_a_task(tmp_path_factory: pytest.TempPathFactory, tiny_params: Path) -> 
 
 def run(root: Path, command: list[object]) -> subprocess.CompletedProcess:
     """A command in the copied project, whose package is found before the installed one."""
-    here = {"PYTHONPATH": str(root), "BARNLIB_RUNS": str(root / "runs"), "OMP_NUM_THREADS": "1"}
+    here = {
+        "PYTHONPATH": f"{root}{os.pathsep}{ROOT}",
+        "BARNLIB_RUNS": str(root / "runs"),
+        "OMP_NUM_THREADS": "1",
+    }
     return subprocess.run(
         [str(word) for word in command],
         cwd=root,
@@ -137,6 +142,13 @@ def run(root: Path, command: list[object]) -> subprocess.CompletedProcess:
 
 def read_records(path: Path) -> list[dict]:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def execute(root: Path, notebook: str, out: Path, study: str) -> None:
+    """A notebook of the copied project, run by papermill."""
+    papermill = [sys.executable, "-m", "papermill", root / "notebooks" / f"{notebook}.ipynb", out]
+    done = run(root, [*papermill, "-p", "study", study, "--no-progress-bar", "--kernel", "python3"])
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.mark.slow
@@ -173,9 +185,7 @@ def test_the_other_tasks_items_stay_as_they_were(with_a_task: Path, tiny_study: 
 @pytest.mark.slow
 def test_the_results_page_shows_it(with_a_task: Path):
     out = with_a_task / "results.ipynb"
-    papermill = [sys.executable, "-m", "papermill", with_a_task / "notebooks" / "results.ipynb", out]
-    done = run(with_a_task, [*papermill, "-p", "study", FOURTH, "--no-progress-bar", "--kernel", "python3"])
-    assert done.returncode == 0, done.stderr[-3000:]
+    execute(with_a_task, "results", out, FOURTH)
     outputs = [
         output for cell in nbformat.read(out, as_version=4).cells for output in cell.get("outputs", [])
     ]
@@ -196,3 +206,94 @@ def test_a_study_whose_task_is_not_listed_is_refused(tiny_study: Study):
         ValueError, match=r"no task 'station_side' in barnlib/tasks/registry\.py: there are vqa_scene"
     ):
         build_data(unlisted)
+
+
+MADE_UP = """
+from barnlib.parameters import load_study
+from tests.small_study import write_runs
+
+write_runs(load_study("hard"))
+"""
+VERDICT = """
+from barnlib.analyses.verdicts import all_evidence, verdicts
+from barnlib.parameters import load_study
+
+study = load_study("hard")
+(first,) = [one for one in verdicts(study, all_evidence(study)) if one.claim == "C1"]
+(judged,) = first.conditions
+print(first.answer, *(f"{one.evidence.a},{one.evidence.b},{one.evidence.estimate}" for one in judged.findings), sep="|")
+"""
+
+
+def notebook_of(text: str) -> nbformat.NotebookNode:
+    """A notebook from the form that editors show as text: cells after lines that begin with ``# %%``."""
+    cells = []
+    for number, part in enumerate(re.split(r"^# %%", text, flags=re.MULTILINE)[1:]):
+        head, source = part.split("\n", 1)
+        source = source.strip("\n")
+        if "[markdown]" in head:
+            cell = nbformat.v4.new_markdown_cell(re.sub(r"^# ?", "", source, flags=re.MULTILINE))
+        else:
+            cell = nbformat.v4.new_code_cell(source)
+            tags = re.search(r"tags=(\[.*\])", head)
+            cell.metadata |= {"tags": json.loads(tags.group(1))} if tags else {}
+        cell.id = f"cell-{number}"
+        cells.append(cell)
+    metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+
+
+@pytest.fixture(scope="module")
+def with_a_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project in which the page's notebook and its study have been written, that of smoke as its base.
+
+    Its runs are made up: no model is needed.
+    """
+    root = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "barnlib", root / "barnlib", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "params", root / "params", ignore=shutil.ignore_patterns("checkpoints"))
+    shutil.copy(ROOT / "pyproject.toml", root)
+    (root / "notebooks").mkdir()
+    for file, content in blocks("Add a page").items():
+        nbformat.write(notebook_of(content), root / file)
+    for file, content in blocks("Add a claim's evidence").items():
+        study = yaml.safe_load(content) | {"base": "smoke"}
+        (root / file).write_text(yaml.safe_dump(study), encoding="utf-8")
+    for command in (["-m", "barnlib.first_cell"], ["-c", MADE_UP]):
+        done = run(root, [sys.executable, *command])
+        assert done.returncode == 0, done.stderr[-3000:]
+    return root
+
+
+@pytest.mark.slow
+def test_the_page_is_as_pages_are(with_a_page: Path):
+    (path,) = (with_a_page / "notebooks").glob("*.ipynb")
+    checks = test_notebooks.TestInGit()
+    names = [name for name in dir(checks) if name.startswith("test_")]
+    assert len(names) >= 5
+    for name in names:
+        getattr(checks, name)(path)
+
+
+@pytest.mark.slow
+def test_the_claim_is_decided_by_what_the_page_found(with_a_page: Path):
+    out = with_a_page / "out.ipynb"
+    execute(with_a_page, "hard", out, "hard")
+    shown = [output for cell in nbformat.read(out, as_version=4).cells for output in cell.get("outputs", [])]
+    assert any(name.startswith("application/vnd.vega") for one in shown for name in one.get("data", {}))
+
+    done = run(with_a_page, [sys.executable, "-c", VERDICT])
+    assert done.returncode == 0, done.stderr[-3000:]
+    answer, *findings = done.stdout.strip().split("|")
+    assert answer in ("reproduced", "not reproduced", "undecided at this scale")
+    files = (with_a_page / "runs" / "hard" / "evaluate").glob("*/predictions.parquet")
+    table = pd.concat(pd.read_parquet(file) for file in files)
+    chosen = (table["split"] == "test") & (table["condition"] == "image") & (table["difficulty"] == "hard")
+    scores = table[chosen & (table["task"] == "vqa_scene")].groupby("backbone")["score"].mean()
+    assert len(findings) == len(scores) - 1 > 0
+    for finding in findings:
+        older, newest, estimate = finding.split(",")
+        assert float(estimate) == pytest.approx(scores[newest] - scores[older])
