@@ -58,7 +58,7 @@ def page(tmp_path: Path) -> str:
 
 def test_every_public_module_has_a_page():
     names = {one.name for one in MODULES}
-    assert {"parameters", "data.scenes", "model", "verdicts", "reference"} <= names
+    assert {"parameters", "data.scenes", "model", "analyses.verdicts", "report.reference"} <= names
     assert len(names) == len(MODULES)
     table = reference.index(MODULES)
     assert all(f"[{one.name}](api/{one.name}.md)" in table for one in MODULES)
@@ -85,7 +85,19 @@ def test_sections_of_a_docstring_become_lists(page):
 
 
 def test_modules_that_are_mentioned_become_links(page):
-    assert "[`barnlib.analyses.metrics`](metrics.md)" in page
+    assert "[`barnlib.analyses.metrics`](analyses.metrics.md)" in page
+    assert "[`scoring.py`](scoring.md)" in page
+
+
+def test_a_name_that_two_modules_end_in_is_a_link_only_in_full(tmp_path):
+    said = "Sums, of same.py, of two/same.py and of ``barnlib.one.same``."
+    for place, docstring in (("one/same", "Same."), ("two/same", "Same."), ("sums", said)):
+        path = tmp_path / f"{place}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f'"""{docstring}"""\n\ndef f(): ...\n', encoding="utf-8")
+    found = {one.name: one for one in reference.modules(tmp_path)}
+    page = reference.page(found["sums"], list(found.values()))
+    assert "of same\\.py, of [`two/same.py`](two.same.md) and of [`barnlib.one.same`](one.same.md)" in page
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
@@ -100,7 +112,7 @@ def test_every_signature_is_python(module):
 def test_no_docstring_becomes_markup(words):
     """A browser shows the words as they are: Markdown reads nothing into them but spaces."""
     words = " ".join(words.split())
-    shown = MarkdownIt("commonmark", {"html": True}).renderInline(reference._inline(words, set()))
+    shown = MarkdownIt("commonmark", {"html": True}).renderInline(reference._inline(words, {}))
     assert "<" not in shown
     unescaped = shown.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&amp;", "&")
     assert unescaped == words

@@ -7,11 +7,11 @@ Out: an estimate with an interval, for the modules that make tables: metrics.py,
 | --- | --- | --- |
 | a ratio of two sums: a mean, a share, a recall, a paired difference of means | bootstrap | :func:`ratio_interval`, :func:`proportion_interval` |
 | another function of sums: BLEU, the gain on one task less that on another | bootstrap | :func:`resampled_variance`, :func:`student_interval` |
-| a mean over runs of each run's statistic: a calibration error | bootstrap, the same images for every run | :func:`barnlib.analyses.replicates.mean_over_runs` |
-| a mean over pairs of runs: phi | the same; over seeds the jackknife | :func:`barnlib.analyses.agreement_tables.agreement_table` |
-| a statistic of pairs of pictures: CKA, a displacement | jackknife, since a resample holds pictures twice | :func:`barnlib.analyses.jackknife.estimated` |
+| a mean over runs of each run's statistic: a calibration error | bootstrap, the same images for every run | `mean_over_runs` (replicates.py) |
+| a mean over pairs of runs: phi | the same; over seeds the jackknife | `agreement_table` (agreement_tables.py) |
+| a statistic of pairs of pictures: CKA, a displacement | jackknife, since a resample holds pictures twice | `estimated` (jackknife.py) |
 | a median, maybe infinite: it has no standard error | percentiles of resampled images and runs | :func:`median_interval` |
-| a share of variance: bounded, skewed, often 0 | percentiles of resampled images | :func:`barnlib.analyses.variance.variance_table` |
+| a share of variance: bounded, skewed, often 0 | percentiles of resampled images | `variance_table` (variance.py) |
 
 All but the last two end in :func:`student_interval`, which puts the parts together; only of a share that is 0 or 1 on
 every image does Clopper and Pearson's take its place.

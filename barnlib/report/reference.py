@@ -12,14 +12,14 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 SECTIONS = {"Args", "Attributes", "Raises", "Returns", "Yields"}
 LISTED = {"Args", "Attributes", "Raises"}  # "name: what it is", one or several
 FLOW = re.compile(r"^(In|Out|Next):\s+")  # of a module: what flows in, what flows out, where it goes next
-CODE = re.compile(r":\w+:`~?([^`]+)`|``([^`]+)``|`([^`]+)`")
+CODE = re.compile(r":\w+:`~?([^`]+)`|``([^`]+)``|`([^`]+)`|\b([\w/]+\.py)\b")
 PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -67,7 +67,7 @@ def index(found: Sequence[Module]) -> str:
     """A table of all modules, each with its link and the first line of its docstring."""
     lines = ["| Module | What it does |", "| --- | --- |"]
     lines += [
-        f"| [{one.name}]({one.page}.md) | {_inline(one.summary, set()).replace('|', '&#124;')} |"
+        f"| [{one.name}]({one.page}.md) | {_inline(one.summary, {}).replace('|', '&#124;')} |"
         for one in found
     ]
     return "\n".join(lines) + "\n"
@@ -75,7 +75,7 @@ def index(found: Sequence[Module]) -> str:
 
 def page(module: Module, others: Sequence[Module]) -> str:
     """The MyST page of one module; mentions of other modules become links."""
-    names = {other.name for other in others} - {module.name}
+    names = _mentioned(other.name for other in others if other.name != module.name)
     parts = [f"# barnlib.{module.name}", text(module.docstring, names)]
     for node in _public(module.tree.body):
         parts += [f"## `{node.name}`", _listing(signature(node)), text(ast.get_docstring(node) or "", names)]
@@ -101,11 +101,11 @@ def signature(node: ast.AST) -> str:
     return "\n".join([f"class {node.name}{bases}:" if fields else f"class {node.name}{bases}", *fields])
 
 
-def text(docstring: str, names: set[str]) -> str:
+def text(docstring: str, names: Mapping[str, str]) -> str:
     """A docstring as MyST: paragraphs, lists of arguments and errors, and indented lines as they are.
 
     Args:
-        names: modules that mentions link to.
+        names: of the modules that mentions link to, by how they are mentioned.
     """
     blocks = []
     for block in re.split(r"\n\s*\n", inspect.cleandoc(docstring)):
@@ -113,7 +113,7 @@ def text(docstring: str, names: set[str]) -> str:
     return "\n\n".join(blocks)
 
 
-def _block(block: str, names: set[str]) -> Iterator[str]:
+def _block(block: str, names: Mapping[str, str]) -> Iterator[str]:
     head, _, rest = block.partition("\n")
     if head.rstrip(":") in SECTIONS and head.endswith(":"):
         yield f"**{head.rstrip(':')}**"
@@ -130,25 +130,36 @@ def _block(block: str, names: set[str]) -> Iterator[str]:
         yield _inline(block, names)
 
 
-def _entry(entry: str, listed: bool, names: set[str]) -> str:
+def _entry(entry: str, listed: bool, names: Mapping[str, str]) -> str:
     name, colon, said = entry.partition(": ")
     if listed and colon and re.fullmatch(r"[\w, *]+", name):
         return f"- **{_escaped(name)}**: {_inline(said, names)}"
     return f"- {_inline(entry, names)}" if listed else _inline(entry, names)
 
 
-def _inline(words: str, names: set[str]) -> str:
-    """Running text: what is in backticks as code (linked, where it names a module), everything else escaped."""
+def _inline(words: str, names: Mapping[str, str]) -> str:
+    """Running text: what names a module is linked, what else is in backticks is code, everything else is escaped."""
     words = " ".join(words.split())
     parts, end = [], 0
     for found in CODE.finditer(words):
         parts.append(_escaped(words[end : found.start()]))
         code = next(group for group in found.groups() if group)
-        module = code.removeprefix("barnlib.").removesuffix(".py").replace("/", ".")
-        linked = module in names and (code.startswith("barnlib.") or code.endswith(".py"))
-        parts.append(f"[`{code}`]({module}.md)" if linked else f"`{code}`")
+        mention = code.removesuffix(".py").replace("/", ".").removeprefix("barnlib.")
+        if mention in names and (code.startswith("barnlib.") or code.endswith(".py")):
+            parts.append(f"[`{code}`]({names[mention]}.md)")
+        else:
+            parts.append(f"`{code}`" if "`" in found[0] else _escaped(code))
         end = found.end()
     return "".join([*parts, _escaped(words[end:])])
+
+
+def _mentioned(names: Iterable[str]) -> dict[str, str]:
+    """How a docstring may mention a module -> its name: in full, or by what only its name ends in."""
+    full = list(names)
+    ends = [name.rpartition(".")[2] for name in full]
+    return {end: name for end, name in zip(ends, full, strict=True) if ends.count(end) == 1} | {
+        name: name for name in full
+    }
 
 
 def _escaped(words: str) -> str:
