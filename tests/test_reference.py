@@ -97,7 +97,7 @@ def test_a_name_that_two_modules_end_in_is_a_link_only_in_full(tmp_path):
         path.write_text(f'"""{docstring}"""\n\ndef f(): ...\n', encoding="utf-8")
     found = {one.name: one for one in reference.modules(tmp_path)}
     page = reference.page(found["sums"], list(found.values()))
-    assert "of same\\.py, of [`two/same.py`](two.same.md) and of [`barnlib.one.same`](one.same.md)" in page
+    assert "of same\\.py\\, of [`two/same.py`](two.same.md) and of [`barnlib.one.same`](one.same.md)" in page
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
