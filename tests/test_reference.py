@@ -89,6 +89,15 @@ def test_modules_that_are_mentioned_become_links(page):
     assert "[`scoring.py`](scoring.md)" in page
 
 
+def test_a_table_stays_a_table():
+    table = "| what | where |\n| --- | --- |\n| a_sum of *two* | scoring.py |"
+    made = reference.text(table, {"scoring": "scoring"})
+    assert made.split("\n")[1] == "| --- | --- |"
+    shown = MarkdownIt("commonmark").enable("table").render(made)
+    cells = re.findall(r"<t[hd]>(.*?)</t[hd]>", shown)
+    assert cells == ["what", "where", "a_sum of *two*", '<a href="scoring.md"><code>scoring.py</code></a>']
+
+
 def test_a_name_that_two_modules_end_in_is_a_link_only_in_full(tmp_path):
     said = "Sums, of same.py, of two/same.py and of ``barnlib.one.same``."
     for place, docstring in (("one/same", "Same."), ("two/same", "Same."), ("sums", said)):

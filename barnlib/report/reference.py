@@ -122,12 +122,20 @@ def _block(block: str, names: Mapping[str, str]) -> Iterator[str]:
         yield "\n".join(_entry(entry, head.rstrip(":") in LISTED, names) for entry in entries)
     elif head.startswith("    "):
         yield f"```text\n{textwrap.dedent(block)}\n```"
+    elif head.startswith("|"):
+        rows = [line.strip().strip("|").split("|") for line in block.split("\n")]
+        yield "\n".join(f"| {' | '.join(_cell(cell, names) for cell in row)} |" for row in rows)
     elif FLOW.match(head):
         for part in re.split(r"\n(?=(?:In|Out|Next):)", block):
             label, _, said = part.partition(":")
             yield f"**{label}**: {_inline(said, names)}"
     else:
         yield _inline(block, names)
+
+
+def _cell(words: str, names: Mapping[str, str]) -> str:
+    """A cell of a table; the hyphens under its head stay as they are."""
+    return words.strip() if set(words.strip()) <= set("-:") else _inline(words, names)
 
 
 def _entry(entry: str, listed: bool, names: Mapping[str, str]) -> str:
