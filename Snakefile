@@ -38,7 +38,7 @@ ANALYSES = (  # read what evaluation wrote, and nothing else
     "bottleneck",
 )
 PAGES = ("data", "encoder", "backbones", "tokens", "recorded", "ledger", *ANALYSES, "verdicts", "explorer")
-PAPERMILL = f"{sys.executable} -m papermill --log-output --log-level WARNING --no-progress-bar --kernel python3"
+PAPERMILL = f"{sys.executable} -m barnlib.papermill_command --log-output --log-level WARNING --no-progress-bar --kernel python3"
 # A kernel warns at its start that others could listen (it uses the loopback interface), and of being told to end.
 QUIETLY = "2> >(grep --line-buffered -v -e 'without encryption' -e 'KeyboardInterrupt caught in kernel' >&2)"
 

@@ -6,6 +6,9 @@ In:  the arguments of papermill's command line. Out: the same run, with an outpu
 notebook from standard input where that is a pipe. Here it runs the notebook that was named; the executed copy goes to
 ``runs/notebooks`` on a terminal, and to standard output elsewhere, as papermill does. With an output path, or for
 anything else, nothing changes.
+
+A kernel that did not come up is started again. Its ports are chosen before it takes them, and where other kernels run,
+one of them may be gone by then.
 """
 
 import re
@@ -18,13 +21,22 @@ from papermill.cli import papermill
 
 from barnlib.parameters import ROOT, runs_root
 
+STARTS = 3  # of a kernel, at most
+NOT_UP = "Kernel died before replying to kernel_info"  # jupyter_client's words; no cell has run then
+
 
 def main() -> None:
     """Entry point of the ``papermill`` command."""
     arguments = sys.argv[1:]
     if problem := missing_notebook(arguments):
         sys.exit(f"papermill: {problem}")
-    papermill.main(arguments + output_path(arguments, terminal=sys.stdout.isatty()), prog_name="papermill")
+    arguments += output_path(arguments, terminal=sys.stdout.isatty())
+    for start in range(1, STARTS + 1):
+        try:
+            papermill.main(arguments, prog_name="papermill")
+        except RuntimeError as problem:
+            if NOT_UP not in str(problem) or start == STARTS:
+                raise
 
 
 def missing_notebook(arguments: Sequence[str]) -> str:
@@ -69,3 +81,7 @@ def output_path(arguments: Sequence[str], *, terminal: bool) -> list[str]:
 def _given(arguments: Sequence[str]) -> dict[str, Any]:
     """What papermill's command line makes of its arguments, by the names of its own parameters."""
     return papermill.make_context("papermill", list(arguments), resilient_parsing=True).params
+
+
+if __name__ == "__main__":
+    main()

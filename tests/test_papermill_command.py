@@ -1,5 +1,6 @@
 """The ``papermill`` command without an output path: it runs the notebook that was named, wherever it is started."""
 
+import importlib.util
 import json
 import os
 import pty
@@ -10,7 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from barnlib.papermill_command import missing_notebook, output_path
+from barnlib import papermill_command
+from barnlib.papermill_command import NOT_UP, missing_notebook, output_path
 from barnlib.parameters import ROOT
 
 COMMAND = Path(sys.executable).with_name("papermill")
@@ -26,6 +28,31 @@ def notebook(tmp_path):
     made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(made, tmp_path / "small.ipynb")
     return tmp_path / "small.ipynb"
+
+
+@pytest.mark.parametrize(("message", "times", "starts"), [(NOT_UP, 2, 3), (NOT_UP, 9, 3), ("other", 9, 1)])
+def test_a_kernel_that_did_not_come_up_is_started_again(message, times, starts, notebook, monkeypatch):
+    """Only what happened before any cell ran is tried again, and not for ever."""
+    tried = []
+
+    def run(arguments, prog_name):
+        tried.append(arguments)
+        if len(tried) <= times:
+            raise RuntimeError(message)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(papermill_command.papermill, "main", run)
+    monkeypatch.setattr(sys, "argv", ["papermill", str(notebook), "out.ipynb"])
+    with pytest.raises(
+        SystemExit if times < starts else RuntimeError, match="0" if times < starts else message
+    ):
+        papermill_command.main()
+    assert tried == [[str(notebook), "out.ipynb"]] * starts
+
+
+def test_jupyter_client_says_it_in_these_words():
+    found = importlib.util.find_spec("jupyter_client.client")
+    assert NOT_UP in Path(found.origin).read_text(encoding="utf-8")
 
 
 def test_default_output(notebook, tmp_path, monkeypatch):

@@ -83,7 +83,9 @@ def project(complete: tuple[Path, Counter], tmp_path: Path) -> Path:
 
 
 def stand_in(project: Path, failing: str = "") -> None:
-    (project / "papermill.py").write_text(f"FAILING, MADE = {failing.split()}, {MADE}\n{PAPERMILL}")
+    (project / "barnlib" / "papermill_command.py").write_text(
+        f"FAILING, MADE = {failing.split()}, {MADE}\n{PAPERMILL}"
+    )
 
 
 def snakemake(project: Path, *arguments: str) -> subprocess.CompletedProcess:
