@@ -102,7 +102,11 @@ class TestTwoProcesses:
         assert soon(lambda: not any(alive(int(file.read_text())) for file in files), 15)
 
     def test_an_interrupt_ends_them(self, tmp_path):
-        program = f"from barnlib.launch import launch; launch('in_processes', ['wait', {str(tmp_path)!r}], 2)"
+        # a shell without job control lets what it starts in the background ignore interrupts, tests too
+        program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        program += (
+            f"from barnlib.launch import launch; launch('in_processes', ['wait', {str(tmp_path)!r}], 2)"
+        )
         starter = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
         files = [tmp_path / f"{rank}.pid" for rank in (0, 1)]
         assert soon(lambda: all(file.is_file() and file.read_text() for file in files), 90)
