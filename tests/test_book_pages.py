@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from barnlib.parameters import ROOT, BackboneFile, EncoderFile, load_backbone, load_study, study_names
+from barnlib.report import reference
 from barnlib.report.book_pages import (
     Run,
     contents,
@@ -17,7 +18,6 @@ from barnlib.report.book_pages import (
     runs_of,
     substitutions,
 )
-from barnlib.report.reference import modules
 
 BOOK = ROOT / "book"
 TOC = yaml.safe_load((BOOK / "_toc.yml").read_text(encoding="utf-8"))
@@ -57,7 +57,7 @@ def test_contents_hold_every_run_once(backbones, seeds):
 
 
 def test_contents_hold_every_module():
-    described = [module.page for module in modules(ROOT / "barnlib")]
+    described = list(reference.pages(reference.modules(ROOT / "barnlib")))
     named = files(contents(TOC, STORY, [], described))
     assert [page for page in named if page.startswith("api/")] == described
 

@@ -53,7 +53,7 @@ def _private(): ...
 @pytest.fixture
 def page(tmp_path: Path) -> str:
     (tmp_path / "sums.py").write_text(SOURCE, encoding="utf-8")
-    return reference.page(reference.modules(tmp_path)[0], MODULES)
+    return reference.section(reference.modules(tmp_path)[0], MODULES)
 
 
 def test_every_public_module_has_a_page():
@@ -61,7 +61,17 @@ def test_every_public_module_has_a_page():
     assert {"parameters", "data.scenes", "model", "analyses.verdicts", "report.reference"} <= names
     assert len(names) == len(MODULES)
     table = reference.index(MODULES)
-    assert all(f"[{one.name}](api/{one.name}.md)" in table for one in MODULES)
+    assert all(f"[{one.name}](#api-{one.name})" in table for one in MODULES)
+
+
+def test_a_package_has_a_page_with_its_modules_in_order():
+    made = reference.pages(MODULES)
+    packages = {path.parent.name for path in (ROOT / "barnlib").rglob("__init__.py")}
+    assert set(made) == {f"api/{name}" for name in packages}
+    assert made["api/data"].startswith("# barnlib.data\n") and made["api/barnlib"].startswith("# barnlib\n")
+    shown = [re.findall(r"^\(api-(.*)\)=$", text, re.MULTILINE) for text in made.values()]
+    assert sorted(name for names in shown for name in names) == sorted(one.name for one in MODULES)
+    assert all(names == sorted(names) for names in shown)
 
 
 def test_what_is_public_is_shown_in_its_order(page):
@@ -85,17 +95,17 @@ def test_sections_of_a_docstring_become_lists(page):
 
 
 def test_modules_that_are_mentioned_become_links(page):
-    assert "[`barnlib.analyses.metrics`](analyses.metrics.md)" in page
-    assert "[`scoring.py`](scoring.md)" in page
+    assert "[`barnlib.analyses.metrics`](#api-analyses.metrics)" in page
+    assert "[`scoring.py`](#api-scoring)" in page
 
 
 def test_a_table_stays_a_table():
     table = "| what | where |\n| --- | --- |\n| a_sum of *two* | scoring.py |"
-    made = reference.text(table, {"scoring": "scoring"})
+    made = reference.text(table, {"scoring": "api-scoring"})
     assert made.split("\n")[1] == "| --- | --- |"
     shown = MarkdownIt("commonmark").enable("table").render(made)
     cells = re.findall(r"<t[hd]>(.*?)</t[hd]>", shown)
-    assert cells == ["what", "where", "a_sum of *two*", '<a href="scoring.md"><code>scoring.py</code></a>']
+    assert cells == ["what", "where", "a_sum of *two*", '<a href="#api-scoring"><code>scoring.py</code></a>']
 
 
 def test_a_name_that_two_modules_end_in_is_a_link_only_in_full(tmp_path):
@@ -105,13 +115,15 @@ def test_a_name_that_two_modules_end_in_is_a_link_only_in_full(tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_text(f'"""{docstring}"""\n\ndef f(): ...\n', encoding="utf-8")
     found = {one.name: one for one in reference.modules(tmp_path)}
-    page = reference.page(found["sums"], list(found.values()))
-    assert "of same\\.py\\, of [`two/same.py`](two.same.md) and of [`barnlib.one.same`](one.same.md)" in page
+    page = reference.section(found["sums"], list(found.values()))
+    assert (
+        "of same\\.py\\, of [`two/same.py`](#api-two.same) and of [`barnlib.one.same`](#api-one.same)" in page
+    )
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
 def test_every_signature_is_python(module):
-    for block in re.findall(r"```python\n(.*?)\n```", reference.page(module, MODULES), re.DOTALL):
+    for block in re.findall(r"```python\n(.*?)\n```", reference.section(module, MODULES), re.DOTALL):
         is_class = block.startswith("class")
         ending = "" if is_class and block.rstrip().count("\n") else ": ..."
         ast.parse(block + (":\n    ..." if not is_class else ending))

@@ -80,15 +80,15 @@ def collect(study: Study, *, source: Path, notebooks: Path, target: Path) -> Non
     titles = {page: run.title for run in runs for page in run.pages(executed)}
     for page, notebook in read.items():
         _write(target / f"{page}.ipynb", nbformat.writes(for_book(notebook, titles.get(page))))
-    described = reference.modules(ROOT / "barnlib")
-    for module in described:
-        _write(target / f"{module.page}.md", reference.page(module, described))
+    described = reference.pages(reference.modules(ROOT / "barnlib"))
+    for page, text in described.items():
+        _write(target / f"{page}.md", text)
     for name, text in pieces(study, runs, executed, glued(read)).items():
         _write(target / "_pieces" / f"{name}.md", text)
     _require_pieces(target)
     _complete(
         target / "_toc.yml",
-        lambda toc: contents(toc, story, runs, [*read, *(module.page for module in described)]),
+        lambda toc: contents(toc, story, runs, [*read, *described]),
     )
     _complete(target / "_config.yml", lambda config: _configured(config, study, titles))
 

@@ -1,8 +1,10 @@
 """The reference of barnlib, from its docstrings, without importing it.
 
 In:  the sources of a package.
-Out: MyST pages, one a module: its docstring, then each public class and function with its signature and docstring.
-Next: ``barnlib.report.book`` puts them into the book under ``api/``.
+Out: MyST pages, one for each package: of each module its docstring, then each public class and function with its
+     signature and docstring.
+Next: ``barnlib.report.book`` puts them into the book under ``api/``. A page for each module would be several times as
+many pages as the rest of the book has, and the theme writes the whole table of contents into every page.
 
 Sources are parsed, not imported: the book is built where there may be no torch, and nothing runs. A docstring is text,
 not markup: it is escaped but for what is set in backticks, so that no docstring can break a page or the build.
@@ -34,8 +36,13 @@ class Module:
 
     @property
     def page(self) -> str:
-        """Its page in the book, without suffix."""
-        return f"api/{self.name}"
+        """The page that it stands on, without suffix."""
+        return f"api/{self.name.rpartition('.')[0] or 'barnlib'}"
+
+    @property
+    def target(self) -> str:
+        """What a link to it names."""
+        return f"api-{self.name}"
 
     @property
     def summary(self) -> str:
@@ -67,22 +74,35 @@ def index(found: Sequence[Module]) -> str:
     """A table of all modules, each with its link and the first line of its docstring."""
     lines = ["| Module | What it does |", "| --- | --- |"]
     lines += [
-        f"| [{one.name}]({one.page}.md) | {_inline(one.summary, {}).replace('|', '&#124;')} |"
+        f"| [{one.name}](#{one.target}) | {_inline(one.summary, {}).replace('|', '&#124;')} |"
         for one in found
     ]
     return "\n".join(lines) + "\n"
 
 
-def page(module: Module, others: Sequence[Module]) -> str:
-    """The MyST page of one module; mentions of other modules become links."""
-    names = _mentioned(other.name for other in others if other.name != module.name)
-    parts = [f"# barnlib.{module.name}", text(module.docstring, names)]
+def pages(found: Sequence[Module]) -> dict[str, str]:
+    """Page without suffix -> its text: the sections of a package's modules, in their order."""
+    made: dict[str, str] = {}
+    for module in found:
+        package = ".".join(["barnlib", *module.name.split(".")[:-1]])
+        made[module.page] = made.get(module.page, f"# {package}\n") + "\n" + section(module, found)
+    return made
+
+
+def section(module: Module, others: Sequence[Module]) -> str:
+    """What a page says of one module; mentions of other modules become links."""
+    targets = _mentioned(other for other in others if other.name != module.name)
+    parts = [f"({module.target})=", f"## barnlib.{module.name}", text(module.docstring, targets)]
     for node in _public(module.tree.body):
-        parts += [f"## `{node.name}`", _listing(signature(node)), text(ast.get_docstring(node) or "", names)]
+        parts += [
+            f"### `{node.name}`",
+            _listing(signature(node)),
+            text(ast.get_docstring(node) or "", targets),
+        ]
         if isinstance(node, ast.ClassDef):
             for method in _public(node.body):
-                parts += [f"### `{node.name}.{method.name}`", _listing(signature(method))]
-                parts.append(text(ast.get_docstring(method) or "", names))
+                parts += [f"#### `{node.name}.{method.name}`", _listing(signature(method))]
+                parts.append(text(ast.get_docstring(method) or "", targets))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -101,51 +121,51 @@ def signature(node: ast.AST) -> str:
     return "\n".join([f"class {node.name}{bases}:" if fields else f"class {node.name}{bases}", *fields])
 
 
-def text(docstring: str, names: Mapping[str, str]) -> str:
+def text(docstring: str, targets: Mapping[str, str]) -> str:
     """A docstring as MyST: paragraphs, lists of arguments and errors, and indented lines as they are.
 
     Args:
-        names: of the modules that mentions link to, by how they are mentioned.
+        targets: what a link to a module names, by how a docstring mentions it.
     """
     blocks = []
     for block in re.split(r"\n\s*\n", inspect.cleandoc(docstring)):
-        blocks += list(_block(block, names))
+        blocks += list(_block(block, targets))
     return "\n\n".join(blocks)
 
 
-def _block(block: str, names: Mapping[str, str]) -> Iterator[str]:
+def _block(block: str, targets: Mapping[str, str]) -> Iterator[str]:
     head, _, rest = block.partition("\n")
     if head.rstrip(":") in SECTIONS and head.endswith(":"):
         yield f"**{head.rstrip(':')}**"
         body = textwrap.dedent(rest).strip()
         entries = re.split(r"\n(?=\S)", body) if head.rstrip(":") in LISTED else [body]
-        yield "\n".join(_entry(entry, head.rstrip(":") in LISTED, names) for entry in entries)
+        yield "\n".join(_entry(entry, head.rstrip(":") in LISTED, targets) for entry in entries)
     elif head.startswith("    "):
         yield f"```text\n{textwrap.dedent(block)}\n```"
     elif head.startswith("|"):
         rows = [line.strip().strip("|").split("|") for line in block.split("\n")]
-        yield "\n".join(f"| {' | '.join(_cell(cell, names) for cell in row)} |" for row in rows)
+        yield "\n".join(f"| {' | '.join(_cell(cell, targets) for cell in row)} |" for row in rows)
     elif FLOW.match(head):
         for part in re.split(r"\n(?=(?:In|Out|Next):)", block):
             label, _, said = part.partition(":")
-            yield f"**{label}**: {_inline(said, names)}"
+            yield f"**{label}**: {_inline(said, targets)}"
     else:
-        yield _inline(block, names)
+        yield _inline(block, targets)
 
 
-def _cell(words: str, names: Mapping[str, str]) -> str:
+def _cell(words: str, targets: Mapping[str, str]) -> str:
     """A cell of a table; the hyphens under its head stay as they are."""
-    return words.strip() if set(words.strip()) <= set("-:") else _inline(words, names)
+    return words.strip() if set(words.strip()) <= set("-:") else _inline(words, targets)
 
 
-def _entry(entry: str, listed: bool, names: Mapping[str, str]) -> str:
+def _entry(entry: str, listed: bool, targets: Mapping[str, str]) -> str:
     name, colon, said = entry.partition(": ")
     if listed and colon and re.fullmatch(r"[\w, *]+", name):
-        return f"- **{_escaped(name)}**: {_inline(said, names)}"
-    return f"- {_inline(entry, names)}" if listed else _inline(entry, names)
+        return f"- **{_escaped(name)}**: {_inline(said, targets)}"
+    return f"- {_inline(entry, targets)}" if listed else _inline(entry, targets)
 
 
-def _inline(words: str, names: Mapping[str, str]) -> str:
+def _inline(words: str, targets: Mapping[str, str]) -> str:
     """Running text: what names a module is linked, what else is in backticks is code, everything else is escaped."""
     words = " ".join(words.split())
     parts, end = [], 0
@@ -153,21 +173,20 @@ def _inline(words: str, names: Mapping[str, str]) -> str:
         parts.append(_escaped(words[end : found.start()]))
         code = next(group for group in found.groups() if group)
         mention = code.removesuffix(".py").replace("/", ".").removeprefix("barnlib.")
-        if mention in names and (code.startswith("barnlib.") or code.endswith(".py")):
-            parts.append(f"[`{code}`]({names[mention]}.md)")
+        if mention in targets and (code.startswith("barnlib.") or code.endswith(".py")):
+            parts.append(f"[`{code}`](#{targets[mention]})")
         else:
             parts.append(f"`{code}`" if "`" in found[0] else _escaped(code))
         end = found.end()
     return "".join([*parts, _escaped(words[end:])])
 
 
-def _mentioned(names: Iterable[str]) -> dict[str, str]:
-    """How a docstring may mention a module -> its name: in full, or by what only its name ends in."""
-    full = list(names)
-    ends = [name.rpartition(".")[2] for name in full]
-    return {end: name for end, name in zip(ends, full, strict=True) if ends.count(end) == 1} | {
-        name: name for name in full
-    }
+def _mentioned(found: Iterable[Module]) -> dict[str, str]:
+    """How a docstring may mention a module -> what a link to it names: in full, or by what only its name ends in."""
+    listed = list(found)
+    ends = [one.name.rpartition(".")[2] for one in listed]
+    by_end = {end: one.target for end, one in zip(ends, listed, strict=True) if ends.count(end) == 1}
+    return by_end | {one.name: one.target for one in listed}
 
 
 def _escaped(words: str) -> str:
