@@ -17,9 +17,7 @@ that ObsPy installs. No data centre was ever asked: this was made without a netw
 ``python -m barnlib.data.fdsn FOLDER``
 """
 
-import argparse
 import io
-import json
 import logging
 import sys
 import warnings
@@ -44,9 +42,9 @@ from barnlib.data.event_splits import (
 )
 from barnlib.data.fdsn_request import Request
 from barnlib.data.ground_motion import ground_velocity, window
-from barnlib.data.polite_client import DataCentreUnavailable, PoliteClient
+from barnlib.data.polite_client import PoliteClient
 from barnlib.data.quakeml import read_catalogue
-from barnlib.data.recorded_records import CARD, RecordsWriter
+from barnlib.data.recorded_records import CARD, RecordsWriter, command_line
 from barnlib.data.station_choice import Site, sites
 from barnlib.parameters import digest
 from barnlib.strict import parse, read_yaml
@@ -243,18 +241,8 @@ def _one_line(problem: Exception) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: prints the card; one sentence and 1 where there is none."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, help=f"the dataset's folder, with its {REQUEST}")
-    try:
-        card = build_records(parser.parse_args(arguments).folder)
-    except (ValueError, DataCentreUnavailable) as problem:
-        logging.error("%s", problem)
-        return 1
-    logging.info("%s", json.dumps(card, indent=1, ensure_ascii=False))
-    return 0
+    """As :func:`barnlib.data.recorded_records.command_line`."""
+    return command_line(build_records, __doc__ or "", REQUEST, arguments)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,6 @@ distance is taken, of its rows the first that can be used.
 ``python -m barnlib.data.multiseismo FOLDER``
 """
 
-import argparse
-import json
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,7 +50,7 @@ from barnlib.data.ground_motion import velocity_as_it_is
 from barnlib.data.parquet_columns import Plan, leaves, plan
 from barnlib.data.parquet_rows import Row, opened, plain, rows_of, samples_of, step, structures, value_at
 from barnlib.data.quakeml import DepthUnit, require_plausible
-from barnlib.data.recorded_records import CARD, RecordsWriter
+from barnlib.data.recorded_records import CARD, RecordsWriter, command_line
 from barnlib.strict import parse, read_yaml
 
 REQUEST, RECORDS = "multiseismo.yaml", "records"
@@ -296,18 +294,8 @@ def _time(value: Any, missing: str) -> UTCDateTime:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: prints the card; one sentence and 1 where there is none."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, help=f"the dataset's folder, with its {REQUEST}")
-    try:
-        card = build_records(parser.parse_args(arguments).folder)
-    except ValueError as problem:
-        logging.error("%s", problem)
-        return 1
-    logging.info("%s", json.dumps(card, indent=1, ensure_ascii=False))
-    return 0
+    """As :func:`barnlib.data.recorded_records.command_line`."""
+    return command_line(build_records, __doc__ or "", REQUEST, arguments)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,11 @@ id: the same event has the same texts. Nothing keeps a recorded earthquake out o
 :mod:`barnlib.data.reserve` does for the made ones.
 """
 
+import argparse
+import json
+import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from barnlib.data.descriptions import card_caption
 from barnlib.data.earthquakes import Earthquake, depth_class, earthquake_facts, magnitude_class
 from barnlib.data.event_splits import Event, LeftOut, Quota, Selection, event_facts
 from barnlib.data.pictures import generator
+from barnlib.data.polite_client import DataCentreUnavailable
 from barnlib.data.records import TASKS, Item, Picture, write_items, write_pictures
 from barnlib.data.seismograms import SAMPLING_RATE_HZ
 from barnlib.parameters import digest
@@ -148,3 +152,29 @@ class RecordsWriter:
                     raise ValueError(
                         f"{image} and {other} are the same picture; expected one card of one recording"
                     )
+
+
+def command_line(
+    build: Callable[[Path], Mapping[str, Any]],
+    description: str,
+    request: str,
+    arguments: Sequence[str] | None,
+) -> int:
+    """The command line of a builder: logs the card and gives 0; one sentence and 1 where it cannot be made.
+
+    Args:
+        build: makes the records of a folder; returns the card.
+        request: the file in the folder that says what to make.
+        arguments: None for the program's own.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help=f"the dataset's folder, with its {request}")
+    try:
+        card = build(parser.parse_args(arguments).folder)
+    except (ValueError, DataCentreUnavailable) as problem:
+        logging.error("%s", problem)
+        return 1
+    logging.info("%s", json.dumps(card, indent=1, ensure_ascii=False))
+    return 0
