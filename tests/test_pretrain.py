@@ -16,7 +16,6 @@ from barnlib.corpus import documents, sample_text
 from barnlib.parameters import ROOT, backbone_names, load_backbone
 from barnlib.pretrain import corpus_shares, make_backbone, new_llama, pack_windows, rate, train
 from barnlib.recipes import Recipe
-from barnlib.text_probe import answer_texts, nats_per_byte
 from barnlib.tokenization import train_tokenizer
 
 RECIPE = {
@@ -149,35 +148,6 @@ def test_training_goes_on_exactly_where_it_stopped(
     assert resumed_curve == curve
     for name, tensor in straight.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
-
-
-def test_loss_per_byte_against_a_plain_sum(recipe: Recipe, tokenizer, monkeypatch):
-    monkeypatch.setattr(text_probe, "DOCUMENTS", 2)
-    model = new_llama(recipe, tokenizer).eval()
-    measured = nats_per_byte(model, tokenizer, 5, held_out=True)
-    stream = text_probe.documents("scenes", 5, held_out=True)
-    nats, size = 0.0, 0
-    for _ in range(2):
-        text = next(stream).text
-        ids = torch.tensor([[tokenizer.bos_token_id, *tokenizer(text).input_ids]])
-        assert ids.shape[1] <= 512
-        with torch.no_grad():
-            nats += model(input_ids=ids, labels=ids).loss.item() * (ids.shape[1] - 1)
-        size += len(text.encode())
-    assert measured["scenes"] == pytest.approx(nats / size, abs=2e-4)
-
-
-def test_answers_in_batches_equal_answers_alone(recipe: Recipe, tokenizer, monkeypatch):
-    monkeypatch.setattr(text_probe, "NEW_TOKENS", 6)
-    model = new_llama(recipe, tokenizer).eval()
-    prompts = [
-        "A red circle.\nQuestion: is it red?\nAnswer:",
-        "Hello",
-        "a large thing at the top left, and more",
-    ]
-    assert answer_texts(model, tokenizer, prompts) == [
-        answer_texts(model, tokenizer, [one])[0] for one in prompts
-    ]
 
 
 @pytest.mark.slow
