@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from barnlib.strict import Count, Fraction, Rate, Strict
+from barnlib.strict import Count, Fraction, Rate, Seed, Strict
 
 
 class TokenizerRecipe(Strict):
@@ -44,7 +44,7 @@ class Recipe(Strict):
     sequence_tokens: Count  # length of a training window
     learning_rate: Rate
     batch_tokens: Count
-    seed: int
+    seed: Seed
 
 
 class EncoderRecipe(Strict):
@@ -62,4 +62,4 @@ class EncoderRecipe(Strict):
     batch_images: Count
     learning_rate: Rate
     weight_decay: Annotated[float, Field(ge=0)]
-    seed: int
+    seed: Seed

@@ -16,7 +16,6 @@ from barnlib.corpus import documents, sample_text
 from barnlib.parameters import ROOT, backbone_names, load_backbone
 from barnlib.pretrain import corpus_shares, make_backbone, new_llama, pack_windows, rate, train
 from barnlib.recipes import Recipe
-from barnlib.text_probe import answer_texts, nats_per_byte
 from barnlib.tokenization import train_tokenizer
 
 RECIPE = {
@@ -151,35 +150,6 @@ def test_training_goes_on_exactly_where_it_stopped(
         assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
-def test_loss_per_byte_against_a_plain_sum(recipe: Recipe, tokenizer, monkeypatch):
-    monkeypatch.setattr(text_probe, "DOCUMENTS", 2)
-    model = new_llama(recipe, tokenizer).eval()
-    measured = nats_per_byte(model, tokenizer, 5, held_out=True)
-    stream = text_probe.documents("scenes", 5, held_out=True)
-    nats, size = 0.0, 0
-    for _ in range(2):
-        text = next(stream).text
-        ids = torch.tensor([[tokenizer.bos_token_id, *tokenizer(text).input_ids]])
-        assert ids.shape[1] <= 512
-        with torch.no_grad():
-            nats += model(input_ids=ids, labels=ids).loss.item() * (ids.shape[1] - 1)
-        size += len(text.encode())
-    assert measured["scenes"] == pytest.approx(nats / size, abs=2e-4)
-
-
-def test_answers_in_batches_equal_answers_alone(recipe: Recipe, tokenizer, monkeypatch):
-    monkeypatch.setattr(text_probe, "NEW_TOKENS", 6)
-    model = new_llama(recipe, tokenizer).eval()
-    prompts = [
-        "A red circle.\nQuestion: is it red?\nAnswer:",
-        "Hello",
-        "a large thing at the top left, and more",
-    ]
-    assert answer_texts(model, tokenizer, prompts) == [
-        answer_texts(model, tokenizer, [one])[0] for one in prompts
-    ]
-
-
 @pytest.mark.slow
 def test_a_backbone_is_made_once(recipe: Recipe, tmp_path: Path, monkeypatch):
     for name, value in (("SCENES", 2), ("CARDS", 2), ("DOCUMENTS", 2), ("NEW_TOKENS", 8)):
@@ -216,21 +186,6 @@ def test_shipped_backbones_are_what_their_files_say(name: str):
     assert model.config.vocab_size == len(tokenizer) == recipe.tokenizer.vocabulary
     assert model.config.max_position_embeddings == recipe.context
     assert model.config.num_key_value_heads == recipe.key_value_heads
-
-
-def test_the_generations_differ_only_in_what_is_documented():
-    recipes = {
-        name: load_backbone(name, "nano").recipe.model_dump() for name in ("llama1", "llama2", "llama3")
-    }
-    tokens = [recipes[name]["corpus"].pop("tokens") for name in recipes]
-    assert tokens[1] / tokens[0] == pytest.approx(2, rel=0.01)
-    assert tokens[2] / tokens[0] == pytest.approx(
-        4, rel=0.01
-    )  # 1 : 2 : 15 in the real ones; time allows no more
-    one, two, three = ({k: v for k, v in recipes[name].items() if k != "seed"} for name in recipes)
-    assert {key for key in one if one[key] != two[key]} == {"context"}
-    differ = {key for key in one if one[key] != three[key]}
-    assert differ == {"tokenizer", "corpus", "key_value_heads", "rope_base", "context"}
 
 
 def test_the_first_two_generations_share_their_tokenizer():

@@ -1,10 +1,8 @@
 """Verdicts: every rule of the study on made-up evidence on both sides and in the middle; what is missing or tied."""
 
-import json
 from itertools import product
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 from scipy import stats
@@ -13,28 +11,12 @@ from statsmodels.stats.multitest import multipletests
 from barnlib.analyses import verdicts
 from barnlib.analyses.evidence import CLAIMS, Evidence
 from barnlib.data.records import TASKS
-from barnlib.parameters import ROOT, Condition, load_backbone, load_study, study_names
-from barnlib.report import verdict_tables
+from barnlib.parameters import ROOT, Condition, study_names
+from tests.small_evidence import MIDDLE, NEW, OLD, STUDY, evidence, row
 
-STUDY = load_study("nano")
-OLD, MIDDLE, NEW = STUDY.backbones
 PAIRS = [(OLD, MIDDLE), (OLD, NEW), (MIDDLE, NEW)]
 REPRODUCED, NOT, UNDECIDED = "reproduced", "not reproduced", "undecided at this scale"
 C4 = ("noise", "blur", "occlusion", "paraphrase")
-
-
-def row(measure: str, value: float, half: float = 0.01, **given: object) -> dict:
-    """One estimate with a symmetric interval; a p value that agrees with it."""
-    p = float(2 * stats.norm.sf(abs(value) / half * 1.96)) if half else 0.0
-    plain = {"claim": "C1", "task": None, "a": OLD, "b": NEW, "p": p, "test": "made up", "n": 100, "seeds": 3}
-    ends = {"estimate": value, "low": value - half, "high": value + half}
-    return Evidence(**{**plain, "measure": measure, **ends, **given}).model_dump()
-
-
-def evidence(rows: list[dict]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(Evidence.model_fields)).assign(analysis="made-up")
-
-
 TITLES = dict(zip(STUDY.backbones, ("old", "middle", "new"), strict=True))
 
 
@@ -184,8 +166,6 @@ def test_one_backbone_and_a_study_without_rules_are_answered():
     assert "the study has one backbone" in found[0].reason
     bare = verdicts.verdicts(STUDY.model_copy(update={"verdicts": None}), evidence([]))
     assert "has no rule for this claim" in bare[0].reason
-    assert len(verdict_tables.verdict_table(STUDY, bare)) == len(CLAIMS)
-    assert verdict_tables.condition_table(bare).empty
 
 
 def test_two_estimates_of_one_thing_are_refused():
@@ -278,51 +258,8 @@ def test_what_two_backbones_share_is_no_difference():
     assert "old → new" in found.conditions[0].findings[0].text
 
 
-def test_evidence_is_shown_in_words():
-    rows = [
-        row("accuracy_difference", 0.1, task="vqa_scene", a=OLD, b=NEW),
-        row("phi_stratified", 0.1, task="vqa_scene", a=OLD, b=NEW),
-        row("gain_difference", 0.1),
-        row("coordinate_accuracy", 0.5, task="seismic_coordinates", a=NEW, b=None),
-    ]
-    table = verdict_tables.evidence_table(STUDY, evidence(rows))
-    old, new = (load_backbone(name, STUDY.scale).title for name in (OLD, NEW))
-    assert table["of"].tolist() == [f"{old} → {new}", f"{old} and {new}", f"{old} → {new}", new]
-    assert table["task"].tolist() == ["VQA-Scene", "VQA-Scene", "all", "Seismic coordinate prediction"]
-    assert table["measure"].iloc[0] == "difference in score"
-    assert verdict_tables.evidence_table(STUDY, evidence([])).empty
-    gone = verdict_tables.evidence_table(STUDY, evidence([row("gain_difference", 0.1, b="of another day")]))
-    assert gone["of"].tolist() == [f"{old} → of another day"], "a backbone that the study has no more"
-
-
-def test_tables_are_written_and_read_again(tmp_path, monkeypatch):
-    monkeypatch.setenv("BARNLIB_RUNS", str(tmp_path))
-    found = verdicts.verdicts(STUDY, verdicts.all_evidence(STUDY))
-    table = verdict_tables.write_verdicts(STUDY, found)
-    read = pd.read_csv(STUDY.folder / "verdicts.csv", keep_default_na=False)
-    assert list(read["claim"]) == list(CLAIMS) and list(read.columns) == list(table.columns)
-    entries = json.loads((STUDY.folder / "verdicts.json").read_text(encoding="utf-8"))
-    assert [len(entry["conditions"]) for entry in entries] == [
-        len(getattr(STUDY.verdicts, claim)) for claim in CLAIMS
-    ]
-    assert entries[4]["paper"].startswith("76.5 %") and entries[4]["effect"] is None
-    front = verdict_tables.front_table(table)
-    assert front.count("\n") == 1 + len(CLAIMS) and "76.5 %" in front
-    assert verdict_tables.summary(table) == "Of the paper's 6 claims, 6 are undecided at this scale."
-    assert {"scale", "n", "seeds", "test", "low", "high", "source"} <= set(entries[0])
-
-
 def test_studies_that_reach_verdicts_have_the_same_rules():
     """What decides may not depend on the scale; a study without rules reaches no verdict."""
     files = [yaml.safe_load((ROOT / f"params/studies/{name}.yaml").read_text()) for name in study_names()]
     rules = [file["verdicts"] for file in files if "verdicts" in file]
     assert len(rules) >= 2 and all(one == rules[0] for one in rules)
-
-
-def test_the_paper_file_has_every_claim(monkeypatch, tmp_path):
-    assert set(verdict_tables.paper().claims) == set(CLAIMS)
-    (tmp_path / "params").mkdir()
-    (tmp_path / "params" / "paper.yaml").write_text("source: here\nclaims: {C1: all}\n")
-    monkeypatch.setattr(verdict_tables, "ROOT", tmp_path)
-    with pytest.raises(ValueError, match="expected the claims C1, C2, C3, C4, C5, C6, found C1"):
-        verdict_tables.paper()
