@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,19 @@ class TestCommand:
         interpreter("print('started')")
         launch.launch("m", [], 2)
         assert capsys.readouterr().err == "started\n"
+
+    def test_an_interrupted_call_ends_it_though_it_watches_nothing(self, interpreter, tmp_path):
+        interpreter(f"open({str(tmp_path / 'its.pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)")
+
+        def interrupted(stream):
+            assert soon(lambda: waiting(tmp_path), 20)
+            raise KeyboardInterrupt
+
+        begun = time.monotonic()
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(launch, "_pass_on", interrupted)
+            launch.launch("m", [], 2)
+        assert time.monotonic() - begun < 30 and not alive(*waiting(tmp_path))
 
 
 class TestWords:
