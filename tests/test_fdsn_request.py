@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from obspy import UTCDateTime
 from obspy.clients.fdsn.header import URL_MAPPINGS
@@ -53,6 +53,7 @@ def test_what_is_not_said_is_polite_and_open():
     assert request.most_per_class is None and request.held_out_regions == ()
 
 
+@settings(deadline=None)
 @given(
     st.permutations(["train", "validation", "test"]), st.lists(st.integers(0, 9999), min_size=6, unique=True)
 )
