@@ -5,14 +5,14 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barnlib.data.answers import coordinate_stage
 from barnlib.data.descriptions import write_coordinates
 from barnlib.data.pictures import generator
 from barnlib.tasks.seismic_coordinates import FORM, TASK
-from tests.test_seismic_description import FACTS
+from tests.small_card import FACTS
 
 TENTHS = {"latitude": st.integers(-900, 900), "longitude": st.integers(-1800, 1800)}
 
@@ -21,18 +21,21 @@ def rng() -> np.random.Generator:
     return generator("test of coordinates")
 
 
+@settings(deadline=None)
 @given(st.floats(-90, 90), st.floats(-180, 180))
 def test_every_answer_that_is_written_has_the_form(latitude, longitude):
     text = write_coordinates(latitude, longitude)
     assert re.fullmatch(FORM, text) and coordinate_stage(text)[0] == "range"
 
 
+@settings(deadline=None)
 @given(**TENTHS)
 def test_the_form_holds_every_tenth_of_a_degree_on_earth(latitude, longitude):
     text = f'{{"latitude": {latitude / 10:.1f}, "longitude": {longitude / 10:.1f}}}'
     assert re.fullmatch(FORM, text)
 
 
+@settings(deadline=None)
 @given(st.from_regex(FORM, fullmatch=True))
 def test_whatever_has_the_form_is_a_place_on_earth(text):
     place = json.loads(text)

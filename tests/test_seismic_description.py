@@ -1,29 +1,12 @@
 """Seismic text description: the facts that a card's sentences state, to the precision that they state them with."""
 
-from dataclasses import asdict
-
 import numpy as np
 import pytest
 
-from barnlib.data.earthquakes import Earthquake
 from barnlib.data.pictures import generator
 from barnlib.tasks.seismic_description import TASK
+from tests.small_card import FACTS
 
-FACTS = asdict(
-    Earthquake(
-        latitude_deg=28.23,
-        longitude_deg=84.73,
-        depth_km=82.0,
-        magnitude=7.8,
-        station_latitude_deg=34.95,
-        station_longitude_deg=-106.46,
-        region="Nepal",
-        distance_deg=61.6,
-        back_azimuth_deg=12.0,
-        p_time_s=612.4,
-        s_time_s=1117.0,
-    )
-)
 STATED = {
     "magnitude_class": "major",
     "depth_class": "intermediate",
