@@ -14,6 +14,7 @@ from torch.distributed.elastic.multiprocessing.errors import record
 from barnlib.processes import joined
 
 CODE = {"revision": None, "dirty": None, "sources": "the same while these tests run"}
+IMPORTS = os.pathsep.join(str(folder) for folder in Path(__file__).parents[:2])  # PYTHONPATH of the processes
 
 
 def collectives(folder: str) -> None:
@@ -44,6 +45,34 @@ def wait(folder: str) -> None:
     with joined(2) as group:
         (Path(folder) / f"{group.rank}.pid").write_text(str(os.getpid()))
         time.sleep(600)
+
+
+def ends(how: str, folder: str) -> None:
+    """Number 1 fails or goes; number 0 waits for longer than any test.
+
+    Args:
+        how: "raise" as a program does, "leave" with an exit status and no error, "done" both end well.
+    """
+    rank = os.environ["RANK"]
+    print(f"\rprocess {rank} is here", flush=True)
+    if how == "done":
+        return
+    if rank == "0":
+        wait_alone(folder)
+    while not (Path(folder) / "0.pid").is_file():
+        time.sleep(0.05)
+    if how == "raise":
+        raise LookupError("the café is closed")
+    print("last words", flush=True)
+    os._exit(7)
+
+
+def wait_alone(folder: str) -> None:
+    """Say who waits, and wait for longer than any test, in no group."""
+    name = Path(folder) / f"{os.environ['RANK']}.pid"
+    name.with_suffix(".new").write_text(str(os.getpid()))
+    name.with_suffix(".new").rename(name)
+    time.sleep(600)
 
 
 def train(params: str, spoil: str, study: str, backbone: str, seed: str, processes: str) -> None:
@@ -94,9 +123,27 @@ def raising(loss, file: Path):
     return wrapped
 
 
+def alive(process: int) -> bool:
+    """Whether a process runs; one that has ended and whose parent has not asked yet does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def soon(condition, seconds: float) -> bool:
+    """Whether a condition comes true within so many seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
+
+
 def main() -> None:
     task, *arguments = sys.argv[1:]
-    {"collectives": collectives, "wait": wait, "train": train}[task](*arguments)
+    {"collectives": collectives, "wait": wait, "ends": ends, "train": train}[task](*arguments)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from barnlib.data.recorded import TOHOKU_EVENT
 from barnlib.data.records import read_items, read_pictures, require_images
 from barnlib.data.seismograms import DURATION_S
 from barnlib.parameters import ROOT
+from tests.fdsn_example import PAGE, example
 from tests.fdsn_server import (
     DataCentre,
     at_anmo,
@@ -33,8 +34,6 @@ from tests.fdsn_server import (
     tohoku_recording,
 )
 
-PAGE = (ROOT / "book" / "extend.md").read_text(encoding="utf-8")
-(EXAMPLE,) = re.findall(r"```{code-block} yaml\n:caption: march/earthquakes\.yaml\n(.*?)```", PAGE, re.DOTALL)
 (MODULE,) = re.findall(r"`python -m (barnlib\.data\.fdsn) FOLDER`", PAGE)
 BUILD = partial(build_records, client=partial(PoliteClient, sleep=lambda seconds: None), progress=False)
 
@@ -81,18 +80,10 @@ def address(centre):
 
 
 def ask(folder, address, **changes):
-    """Write the page's request with this server for its data centres; ``events__x`` changes a nested key."""
-    request = yaml.safe_load(EXAMPLE)
-    request["events"]["data_centre"] = request["stations"]["data_centre"] = address
-    request["pause_s"] = 0.0
-    for key, value in changes.items():
-        *outer, last = key.split("__")
-        part = request
-        for name in outer:
-            part = part[name]
-        part[last] = value
+    """Write the page's request with this server for its data centres; changes as in `example`."""
+    given = {"events__data_centre": address, "stations__data_centre": address, "pause_s": 0.0} | changes
     folder.mkdir(exist_ok=True)
-    (folder / "earthquakes.yaml").write_text(yaml.safe_dump(request, sort_keys=False))
+    (folder / "earthquakes.yaml").write_text(yaml.safe_dump(example(**given), sort_keys=False))
     return folder
 
 
@@ -110,20 +101,10 @@ def run(folder):
     )
 
 
-def test_the_page_names_what_it_promises():
-    request = yaml.safe_load(EXAMPLE)
-    assert request["events"]["data_centre"] == "USGS" and request["stations"]["data_centre"] == "EARTHSCOPE"
-    for name in ("USGS", "EARTHSCOPE"):
-        assert name in obspy.clients.fdsn.header.URL_MAPPINGS
-    assert (
-        "pause_s: Annotated[float, Field(ge=0)] = 1.0" in (ROOT / "barnlib/data/fdsn_request.py").read_text()
-    )
-
-
 def test_the_pages_example_becomes_records_and_a_card(address, centre, tmp_path):
     card = BUILD(ask(tmp_path / "march", address))
     records = tmp_path / "march" / "records"
-    request = yaml.safe_load(EXAMPLE)
+    request = example()
     assert [card[key] for key in ("name", "source", "licence", "citation")] == [
         request[key] for key in ("name", "source", "licence", "citation")
     ]
@@ -307,18 +288,7 @@ def test_the_next_station_is_tried(address, centre, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"licence": ""}, r"earthquakes\.yaml: key 'licence'"),
-        ({"license": "x"}, r"unknown key 'license'; did you mean 'licence'"),
-        ({"splits": {}}, "expected splits among train, validation, test, found none"),
-        (
-            {"splits": {"heldout": {"start": "2011-01-01", "end": "2012-01-01"}}},
-            "heldout is filled from held_out_regions",
-        ),
-        ({"splits": {"test": {"start": "soon", "end": "2012-01-01"}}}, "expected a date, or a time in UTC"),
-        ({"splits": {"test": {"start": "2012-01-01", "end": "2011-01-01"}}}, "is not after start 2012-01-01"),
-        ({"held_out_regions": ["Atlantis"]}, "'Atlantis' is no Flinn-Engdahl region"),
-        ({"events__min_magnitude": 2.0}, r"key 'events\.min_magnitude'"),
-        ({"stations__networks": ["I U;"]}, r"key 'stations\.networks\.0'"),
+        ({"license": "x"}, r"march/earthquakes\.yaml: unknown key 'license'; did you mean 'licence'"),
         ({"stations__networks": ["XX"]}, "no stations for networks XX, stations \\*, bands BH, HH"),
         ({"stations__data_centre": "NOWHERE"}, "NOWHERE"),
         (
@@ -327,18 +297,9 @@ def test_the_next_station_is_tried(address, centre, tmp_path):
         ),
     ],
 )
-def test_a_fault_of_the_request_is_named(address, tmp_path, changes, message):
+def test_a_request_that_cannot_be_met_is_said(address, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         BUILD(ask(tmp_path / "march", address, **changes))
-
-
-def test_spans_that_overlap_are_refused(address, tmp_path):
-    spans = {
-        "train": {"start": "2011-03-01", "end": "2011-03-21"},
-        "test": {"start": "2011-03-20T12:00:00", "end": "2011-04-01"},
-    }
-    with pytest.raises(ValueError, match="train ends at 2011-03-21, after test has begun at 2011-03-20T12"):
-        BUILD(ask(tmp_path / "march", address, splits=spans))
 
 
 def test_the_command_says_one_sentence(tmp_path, caplog):

@@ -1,6 +1,5 @@
 """A run is trained in the right order, is exactly resumable, and refuses what would spoil it."""
 
-import dataclasses
 import shutil
 
 import numpy as np
@@ -14,10 +13,8 @@ from barnlib.artefacts import single_writer
 from barnlib.assembly import WEIGHTS, assemble, untrained_model
 from barnlib.data.build import load_items
 from barnlib.data.records import TASKS
-from barnlib.likelihood import packed_loss
 from barnlib.model import trained_state
 from barnlib.order import order_digest
-from barnlib.packing import pack
 
 PREFLIGHT = finetune._preflight  # before the fixture replaces it
 pytestmark = pytest.mark.usefixtures("no_preflight")
@@ -72,17 +69,6 @@ def test_history_has_a_row_for_each_step_and_the_looks(runs):
         looks = history[history[f"{task}_nats"].notna()]
         assert looks["step"].tolist() == [3, 5, 8] and looks["stage"].tolist() == ["finetune"] * 3
         assert looks[f"{task}_score"].between(0, 1).all() and looks[f"{task}_accuracy"].between(0, 1).all()
-
-
-def test_the_loss_is_nats_per_byte_of_the_answers(runs, tiny_study):
-    parts = assemble(tiny_study, "grouped")
-    align, _ = finetune.plan(parts, 0)
-    captions = [align.turns[image][0] for image in align.batches[0]]
-    groups = [(parts.rows[i], [turn]) for i, turn in zip(align.batches[0], captions, strict=True)]
-    nats = packed_loss(untrained_model(parts, 0), pack(parts.prompter, groups), parts.table).nats.item()
-    letters = sum(len(caption.encode()) + 1 for _, caption in captions)
-    history = pd.read_csv(runs["grouped", 0] / "history.csv")
-    assert history["loss"][1] == pytest.approx(nats / letters, rel=1e-4)
 
 
 def test_both_parts_are_trained(runs, tiny_study):
@@ -149,21 +135,6 @@ def test_a_finished_run_is_found_and_a_damaged_one_refused(runs, tiny_study, mon
     with pytest.raises(ValueError, match=r"plain-seed1/history\.csv: expected SHA-256"):
         finetune.train_run(tiny_study, "plain", 1)
     file.write_bytes(before)
-
-
-def test_a_loss_that_is_not_finite_stops_the_run_and_says_what_to_change(tiny_study, monkeypatch):
-    def broken(model, packed, table):
-        likelihood = packed_loss(model, packed, table)
-        return dataclasses.replace(likelihood, nats=likelihood.nats * float("nan"))
-
-    monkeypatch.setattr("barnlib.loop.packed_loss", broken)
-    message = (
-        r"plain, stage align, step 1: loss is nan.*lower 'align\.learning_rate' or 'align\.max_grad_norm'.*"
-        r"params/studies/tiny\.yaml.*'projector': 0\.002"
-    )
-    with pytest.raises(FloatingPointError, match=message):
-        finetune.train_run(tiny_study, "plain", 9)
-    assert not (tiny_study.folder / "train" / "plain-seed9" / "manifest.json").exists()
 
 
 def test_a_second_writer_and_a_foreign_backbone_are_refused(tiny_study):
