@@ -113,6 +113,10 @@ def test_a_missing_key_is_named_with_its_file(key):
         ({"events__min_magnitude": "6"}, r"key 'events\.min_magnitude': .*valid number; found '6'"),
         ({"events__max_magnitude": 3.9}, r"key 'events\.max_magnitude': .*than or equal to 4; found 3\.9"),
         ({"events__max_magnitude": 10.0}, r"key 'events\.max_magnitude': .*less than 10; found 10\.0"),
+        (
+            {"events__min_magnitude": 7.0, "events__max_magnitude": 6.0},
+            r"events.*max_magnitude 6\.0 is below min_magnitude 7\.0",
+        ),
         ({"events__depth_unit": "cm"}, r"key 'events\.depth_unit': .*'m' or 'km'; found 'cm'"),
         ({"stations__networks": []}, r"key 'stations\.networks': .*at least 1 item"),
         ({"stations__networks": "IU"}, r"key 'stations\.networks': .*found 'IU'"),

@@ -3,10 +3,10 @@
 In:  the file, read by :mod:`barnlib.strict`. Out: :class:`Request`. Next: :mod:`barnlib.data.fdsn` fetches it.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from obspy import UTCDateTime
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from barnlib.data.event_splits import Selection, Text
 from barnlib.data.quakeml import DepthUnit
@@ -22,6 +22,14 @@ class EventRequest(Strict):
     min_magnitude: Annotated[float, Field(ge=4, lt=10)]
     max_magnitude: Annotated[float, Field(ge=4, lt=10)] | None = None
     depth_unit: DepthUnit = "m"
+
+    @model_validator(mode="after")
+    def _leave_a_range(self) -> Self:
+        if self.max_magnitude is not None and self.max_magnitude < self.min_magnitude:
+            raise ValueError(
+                f"max_magnitude {self.max_magnitude} is below min_magnitude {self.min_magnitude}; expected a range"
+            )
+        return self
 
 
 class StationRequest(Strict):
