@@ -21,6 +21,14 @@ from barnlib.probes import first_of_each_kind, probe
 from barnlib.vision import MEAN, STD, load_vision_model, normalisation
 
 BATCH = 64
+TITLES = {
+    "latitude_deg": "latitude",
+    "longitude_deg": "longitude",
+    "p_time_s": "arrival of P",
+    "s_time_s": "arrival of S",
+    "depth_km": "depth",
+}
+"""Of properties that facts call by a name with a unit."""
 OWN = {"trained": "trained encoder", "random": "random encoder", "oracle": "oracle"}  # by kind of encoder
 
 
@@ -32,8 +40,8 @@ def perception_ceiling(study: Study, *, pictures: int) -> pd.DataFrame:
         pictures: how many training pictures of each kind to fit on; fewer take less time.
 
     Returns:
-        The columns of :func:`barnlib.probes.probe` and ``kind``: one of ``OWN`` for the study's own features, which
-        come first; "random encoder"; and "chance".
+        The columns of :func:`barnlib.probes.probe`, ``property`` by its title, and ``kind``: one of ``OWN`` for the
+        study's own features, which come first; "random encoder"; and "chance".
     """
     folder = build_data(study)
     train = first_of_each_kind(read_pictures(folder / "train.pictures.json"), pictures)
@@ -51,7 +59,7 @@ def perception_ceiling(study: Study, *, pictures: int) -> pd.DataFrame:
         probe(seen, train, unseen, validation).assign(kind=kind) for kind, (seen, unseen) in found.items()
     ]
     chance = tables[0].assign(kind="chance", value=tables[0]["chance"], error=np.nan)
-    return pd.concat([*tables, chance], ignore_index=True)
+    return pd.concat([*tables, chance], ignore_index=True).replace({"property": TITLES})
 
 
 def patches(

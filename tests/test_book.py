@@ -116,10 +116,14 @@ def test_launch_links_only_where_the_repository_is_public(study, monkeypatch, ad
         assert "notebooks/data" not in sources, "a page of the story lies where its source lies"
 
 
-def test_the_command_says_what_is_wrong(capsys, study):
-    assert book.main([]) == 2
-    assert book.main(["nan"]) == 1
+def test_the_command_says_what_is_wrong(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["book", "nan"])
+    assert book.main() == 1
     assert "no study 'nan'" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["book"])
+    with pytest.raises(SystemExit, match="2"):
+        book.main()
+    assert "study" in capsys.readouterr().err
 
 
 @pytest.mark.slow

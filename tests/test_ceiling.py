@@ -4,9 +4,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from barnlib.ceiling import patches
+from barnlib.ceiling import TITLES, patches
 from barnlib.controls import untrained
 from barnlib.features import patch_features
+from barnlib.probes import NUMBERS
 from barnlib.vision import load_vision_model
 
 
@@ -33,3 +34,7 @@ def test_patches_are_those_of_the_pictures_in_their_order(tiny_clip, tmp_path):
     expected = patch_features(model, pictures[[2, 0]], -2).numpy()
     assert found.dtype == np.float32 and found.shape == expected.shape
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_no_property_is_shown_by_a_name_with_a_unit():
+    assert set(TITLES) == {name for name in NUMBERS if "_" in name}

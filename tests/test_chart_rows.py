@@ -59,6 +59,20 @@ def test_long_names_have_lines_of_their_own_in_the_first_group():
     assert all(layer["encoding"]["x"] == {"value": 0} for layer in names(found))
 
 
+@pytest.mark.parametrize("width", [0.2, 1.0])
+def test_a_member_that_the_first_group_lacks_is_named_where_it_comes_first(width):
+    given_rows = pd.concat([table("x", ["b"], 0, width), table("y", ["a", "b"], 0, width)])
+    found = in_rows(given_rows, "g", "m", ["a", "b"], **PLACE)
+    named = rows(names(found)[0], "m")
+    assert [(row["g"], row["m"]) for row in named] == [("x", "b"), ("y", "a")]
+    assert found.height == 2 * (HEAD + 2) + 2 * found.line, "a line for each name, in two groups"
+    line = found.line
+    assert line == (LINE if width == 1.0 else 0)
+    assert found.table["y"].tolist() == pytest.approx(
+        [HEAD + 1.5 + line, 2 * HEAD + 2.5 + 2 * line, 2 * HEAD + 3.5 + 2 * line]
+    )
+
+
 @pytest.mark.parametrize(
     ("low", "high", "side"),
     [(0.0, 0.7, "high"), (0.3, 1.0, "low"), (0.3, 0.7, "high"), (0.2, 0.8, None), (np.nan, np.nan, None)],

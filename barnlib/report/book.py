@@ -9,6 +9,7 @@ Out: ``runs/STUDY/book/`` (a complete Jupyter Book source) and ``runs/STUDY/book
 its end stops the build; a run that is absent is shown as missing.
 """
 
+import argparse
 import shutil
 import subprocess
 import sys
@@ -172,13 +173,14 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def main(arguments: list[str]) -> int:
+def main() -> int:
     """Command line: one argument, the study."""
-    if len(arguments) != 1:
-        print("usage: python -m barnlib.report.book STUDY", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", help="a name in params/studies")
     try:
-        print(build(arguments[0]))
+        print(build(parser.parse_args().study))
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
@@ -186,4 +188,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -71,8 +71,8 @@ class Rows:
         ]
 
     def names(self) -> list[alt.Chart]:
-        """Names of the members, once, in the first group."""
-        first = self.table[self.table[self.group] == self.table[self.group].iloc[0]]
+        """Each member's name once, where it first has a row: a member may be missing in a group."""
+        first = self.table.drop_duplicates(self.member)
         if self.line:
             return labels(_at(first.assign(y=first["y"] - 0.55), alt.value(0), self.member), **ABOVE)
         right = has_room_on_the_right(first, self.ends)
@@ -115,8 +115,7 @@ def in_rows(
         table: columns ``group``, ``member``, ``estimate``, ``low`` and ``high``.
         members: those that have a row of their own in each group; with none, a group's estimates share one row.
     """
-    first = table[table[group] == table[group].iloc[0]]
-    line = LINE if members and not fit_beside(first, member, ends) else 0.0
+    line = LINE if members and not fit_beside(table.drop_duplicates(member), member, ends) else 0.0
     rows, height = placed(table, group, member if members else None, members, line)
     return Rows(rows, height, group, member, label, ends, format, line)
 
@@ -133,16 +132,21 @@ def placed(
     """The table with ``y``, the row of each mark, and ``top`` and ``bottom``, the rows of its group; and all rows.
 
     Args:
-        line: rows that each member's name takes in the first group, which names them.
+        line: rows that each member's name takes, in the group that has it first.
     """
     groups, tall = list(dict.fromkeys(table[group])), max(1, len(members))
     heads = [HEAD + broken(str(name)).count("\n") for name in groups]
-    heights = np.array([tall * (1 + line), *[float(tall)] * (len(groups) - 1)])
-    tops = np.cumsum(heads) + np.cumsum(heights) - heights
     order = np.array([groups.index(name) for name in table[group]])
     within = np.array([list(members).index(name) for name in table[member]] if member else [0] * len(table))
-    lines = np.where(order == 0, line * (within + 1), 0.0)
-    rows = table.assign(y=tops[order] + within + 0.5 + lines, top=tops[order], bottom=(tops + heights)[order])
+    named = np.zeros((len(groups), tall))  # whether a member's name stands above its row in a group
+    for place, row in dict(zip(within[::-1], order[::-1], strict=True)).items():
+        named[row, place] = 1.0
+    lines = line * np.cumsum(named, axis=1)
+    heights = tall + lines[:, -1]
+    tops = np.cumsum(heads) + np.cumsum(heights) - heights
+    rows = table.assign(
+        y=tops[order] + within + 0.5 + lines[order, within], top=tops[order], bottom=(tops + heights)[order]
+    )
     return rows, float(tops[-1] + heights[-1])
 
 
