@@ -62,8 +62,10 @@ def require_safetensors(folder: Path, name: str) -> None:
             "transformers and name NEW_FOLDER as the checkpoint"
         )
     raise ValueError(
-        f"'{name}' holds no weights: expected *.safetensors in {folder} (pickled weights are never downloaded: "
-        "where the hub has no others, convert them once with `from_pretrained` and `save_pretrained` of transformers)"
+        f"'{name}' holds no weights: expected *.safetensors in {folder} (pickled weights are never downloaded: where "
+        "the hub has no others, name a pull request of the model's page that adds them, as "
+        "'OWNER/NAME@refs/pr/NUMBER', or convert them once with `from_pretrained` and `save_pretrained` of "
+        "transformers)"
     )
 
 
