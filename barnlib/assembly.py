@@ -14,7 +14,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import GenerationConfig, LlavaForConditionalGeneration
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    LlavaForConditionalGeneration,
+    PreTrainedModel,
+)
 
 from barnlib import features
 from barnlib.controls import encoder_folder
@@ -23,6 +28,7 @@ from barnlib.hub import local_folder
 from barnlib.model import Model, add_lora, compose, load_trained_state, merge_lora
 from barnlib.parameters import Backbone, Study, checkpoint_path, load_backbone, load_encoder
 from barnlib.prompts import Prompter, reserve_tokens
+from barnlib.quantisation import dequantised, load_quantised
 from barnlib.real_tokenizers import load_tokenizer
 
 WEIGHTS = "trained.safetensors"  # projector and LoRA (or the whole language model), in a run's folder
@@ -130,16 +136,42 @@ def stop_ids(checkpoint: Path) -> list[int]:
 
 def untrained_model(parts: Parts, seed: int, dtype: torch.dtype = torch.float32) -> Model:
     """The composed model with a new projector and new LoRA, both drawn from the seed, on the device; without LoRA where
-    the whole language model is finetuned.
+    the whole language model is finetuned. Weights are plain: of a study that trains on 4 bits a weight, they are the
+    numbers that these stand for.
 
     Args:
         dtype: of the frozen weights; what is trained is float32 always.
     """
+    quantised = parts.study.finetune.method == "qlora"
+    language = dequantised(language_to_train(parts)) if quantised else parts.checkpoint
+    return _composed(parts, language, seed, dtype)
+
+
+def model_to_train(parts: Parts, seed: int) -> Model:
+    """As :func:`untrained_model`, its frozen weights as they are while it is trained: :func:`language_to_train`."""
+    return _composed(parts, language_to_train(parts), seed, parts.precision)
+
+
+def language_to_train(parts: Parts) -> PreTrainedModel:
+    """The bare language model as training holds it: in the study's precision, its linear layers in 4 bits where the
+    study says `qlora`; in float32 where all of it is trained.
+
+    Raises:
+        ValueError: as :func:`barnlib.quantisation.load_quantised`.
+    """
+    method = parts.study.finetune.method
+    if method == "qlora":
+        return load_quantised(parts.checkpoint, parts.precision, parts.device)
+    dtype = torch.float32 if method == "full" else parts.precision
+    return AutoModelForCausalLM.from_pretrained(parts.checkpoint, dtype=dtype, use_safetensors=True)
+
+
+def _composed(parts: Parts, language: PreTrainedModel | Path, seed: int, dtype: torch.dtype) -> Model:
     study, lora = parts.study, parts.study.finetune.lora
     full = study.finetune.method == "full"
     model = compose(
         parts.encoder,
-        parts.checkpoint,
+        language,
         parts.prompter,
         seed=seed,
         feature_layer=study.encoder.layer,
