@@ -9,6 +9,7 @@ as 8-bit numbers with a scale for every 256 of them (double quantisation): Dettm
 bitsandbytes computes it, which is an optional dependency.
 """
 
+import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,16 @@ def quantised_layers(model: nn.Module) -> dict[str, Any]:
     from bitsandbytes.nn import Linear4bit
 
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, Linear4bit)}
+
+
+def quantised_digest(model: nn.Module) -> str:
+    """SHA-256 over the 4-bit weights and both their scales, layer by layer; 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for layer in quantised_layers(model).values():
+        state = layer.weight.quant_state
+        for part in (layer.weight.data, state.absmax, state.state2.absmax, state.offset):
+            digest.update(part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def count(weight: nn.Parameter) -> int:

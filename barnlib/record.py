@@ -24,7 +24,7 @@ from barnlib.ledger import Meter, text_digest
 from barnlib.model import Model, llava, parameter_groups
 from barnlib.order import order_digest
 from barnlib.parameters import VALIDATION, Study, digest
-from barnlib.quantisation import count
+from barnlib.quantisation import count, quantised_digest, quantised_layers
 from barnlib.runs import run_name
 
 SHAPE = {  # name in the ledger: name in the backbone's configuration
@@ -142,6 +142,8 @@ def _backbone(parts: Parts, model: Model, decided: Mapping[str, Any]) -> dict[st
         "parameters": sum(count(p) for name, p in language.named_parameters() if "lora_" not in name)
         + inner.lm_head.weight.numel(),
         "recipe": digest(parts.backbone.recipe),
+        # runs of one backbone are trained on the same 4-bit weights, and answer with them
+        **({"quantised": quantised_digest(language)} if quantised_layers(language) else {}),
     }
 
 
