@@ -207,10 +207,10 @@ def test_the_trained_model_is_the_one_that_was_trained(run, parts, ids):
     )
     load_trained_state(exact, state)
     expected, found = logits(on_four_bits, ids), logits(trained_model(parts, run), ids)
-    # logits up to 0.9; W + BA is rounded once more than Wx + BAx, as in test_assembly
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(logits(adapted_model(parts, run), ids), expected, atol=1e-5, rtol=1e-5)
-    assert (logits(exact, ids) - expected).abs().max() > 1e-3
+    # W + BA is rounded once more than Wx + BAx. Seen: logits up to 0.45, these within 9e-8, the other model 0.036 off
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(logits(adapted_model(parts, run), ids), expected, atol=1e-6, rtol=0)
+    assert (logits(exact, ids) - expected).abs().max() > 1e-2
 
 
 def test_bfloat16_answers_in_float32_from_the_rounded_weights_of_training(parts, ids):
@@ -281,7 +281,7 @@ def test_the_bare_model_of_the_preflight_is_quantised_alike(parts, monkeypatch):
 def test_training_on_four_bits_is_training_on_the_weights_they_stand_for(run, study, monkeypatch):
     monkeypatch.setattr(finetune, "model_to_train", untrained_model)
     plain = losses(finetune.train_run(beside(study, "plain-weights"), "plain", 0))
-    # the same numbers, multiplied by another kernel
+    # the same numbers, multiplied by another kernel; on the processor where this was written, the same to the bit
     assert losses(run) == pytest.approx(plain, rel=1e-5) and len(plain) == 8
 
 
