@@ -14,15 +14,22 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import GenerationConfig, LlavaForConditionalGeneration
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    LlavaForConditionalGeneration,
+    PreTrainedModel,
+)
 
 from barnlib import features
+from barnlib.artefacts import read_json
 from barnlib.controls import encoder_folder
 from barnlib.data.records import Item
 from barnlib.hub import local_folder
 from barnlib.model import Model, add_lora, compose, load_trained_state, merge_lora
 from barnlib.parameters import Backbone, Study, checkpoint_path, load_backbone, load_encoder
 from barnlib.prompts import Prompter, reserve_tokens
+from barnlib.quantisation import dequantised, load_quantised, quantised_digest
 from barnlib.real_tokenizers import load_tokenizer
 
 WEIGHTS = "trained.safetensors"  # projector and LoRA (or the whole language model), in a run's folder
@@ -130,16 +137,81 @@ def stop_ids(checkpoint: Path) -> list[int]:
 
 def untrained_model(parts: Parts, seed: int, dtype: torch.dtype = torch.float32) -> Model:
     """The composed model with a new projector and new LoRA, both drawn from the seed, on the device; without LoRA where
-    the whole language model is finetuned.
+    the whole language model is finetuned. Weights are plain: of a study that trains on 4 bits a weight, they are the
+    numbers that these stand for.
 
     Args:
         dtype: of the frozen weights; what is trained is float32 always.
     """
+    quantised = parts.study.finetune.method == "qlora"
+    language = dequantised(language_to_train(parts)) if quantised else parts.checkpoint
+    return _composed(parts, language, seed, dtype)
+
+
+def model_to_train(parts: Parts, seed: int) -> Model:
+    """As :func:`untrained_model`, its frozen weights as they are while it is trained: :func:`language_to_train`."""
+    return _composed(parts, language_to_train(parts), seed, parts.precision)
+
+
+def language_to_train(parts: Parts) -> PreTrainedModel:
+    """The bare language model as training holds it: in the study's precision, its linear layers in 4 bits where the
+    study says `qlora`; in float32 where all of it is trained.
+
+    Raises:
+        ValueError: as :func:`barnlib.quantisation.load_quantised`.
+    """
+    method = parts.study.finetune.method
+    if method == "qlora":
+        return load_quantised(parts.checkpoint, parts.precision, parts.device)
+    dtype = torch.float32 if method == "full" else parts.precision
+    return AutoModelForCausalLM.from_pretrained(parts.checkpoint, dtype=dtype, use_safetensors=True)
+
+
+def adapted_model(parts: Parts, folder: Path) -> Model:
+    """The trained model of a run in float32, LoRA beside its weights.
+
+    Args:
+        folder: the run's folder, as finetune.train_run returns it.
+
+    Raises:
+        ValueError: quantising gives other 4-bit weights here than those that the run was trained on.
+    """
+    if parts.study.finetune.method == "qlora":
+        language = language_to_train(parts)
+        _require_quantised_alike(language, folder)
+        model = _composed(parts, dequantised(language), 0, torch.float32)
+    else:
+        model = untrained_model(parts, seed=0)
+    load_trained_state(model, load_file(folder / WEIGHTS, device=str(parts.device)))
+    return model
+
+
+def trained_model(parts: Parts, folder: Path) -> LlavaForConditionalGeneration:
+    """The trained model of a run, LoRA merged into its weights, in eval mode: what is evaluated and what is exported.
+
+    Args:
+        folder: the run's folder, as finetune.train_run returns it.
+
+    Raises:
+        ValueError: as :func:`adapted_model`.
+    """
+    return merge_lora(adapted_model(parts, folder)).eval()
+
+
+def turns_by_image(items: Iterable[Item]) -> dict[str, Turns]:
+    """Questions and answers of each image, in the order of the items."""
+    turns: dict[str, Turns] = {}
+    for item in items:
+        turns.setdefault(item.image, []).append((item.question, item.answer))
+    return turns
+
+
+def _composed(parts: Parts, language: PreTrainedModel | Path, seed: int, dtype: torch.dtype) -> Model:
     study, lora = parts.study, parts.study.finetune.lora
     full = study.finetune.method == "full"
     model = compose(
         parts.encoder,
-        parts.checkpoint,
+        language,
         parts.prompter,
         seed=seed,
         feature_layer=study.encoder.layer,
@@ -151,20 +223,11 @@ def untrained_model(parts: Parts, seed: int, dtype: torch.dtype = torch.float32)
     return trained.to(parts.device)
 
 
-def trained_model(parts: Parts, folder: Path) -> LlavaForConditionalGeneration:
-    """The trained model of a run, LoRA merged into its weights, in eval mode: what is evaluated and what is exported.
-
-    Args:
-        folder: the run's folder, as finetune.train_run returns it.
-    """
-    model = untrained_model(parts, seed=0)
-    load_trained_state(model, load_file(folder / WEIGHTS, device=str(parts.device)))
-    return merge_lora(model).eval()
-
-
-def turns_by_image(items: Iterable[Item]) -> dict[str, Turns]:
-    """Questions and answers of each image, in the order of the items."""
-    turns: dict[str, Turns] = {}
-    for item in items:
-        turns.setdefault(item.image, []).append((item.question, item.answer))
-    return turns
+def _require_quantised_alike(language: PreTrainedModel, folder: Path) -> None:
+    ledger = folder / "ledger.json"
+    expected, found = read_json(ledger)["backbone_model"]["quantised"], quantised_digest(language)
+    if found != expected:
+        raise ValueError(
+            f"{ledger}: the run was trained on 4-bit weights with digest {expected[:12]}, and quantising gives "
+            f"{found[:12]} here; use the kind of device and the version of bitsandbytes that trained it"
+        )

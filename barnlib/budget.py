@@ -7,6 +7,7 @@ The estimate counts weights, gradients and AdamW's two moments. Activations come
 and are the part that ``compute.images_at_once`` and ``compute.gradient_checkpointing`` govern.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from barnlib.hub import free_memory, require_disk, require_memory
 from barnlib.parameters import Study
+from barnlib.quantisation import NF4_BITS
 
 TRAINED_BYTES = 16  # of a trained float32 weight: itself, its gradient and two moments
 CHECKPOINT_BYTES = 12  # of a trained weight in a checkpoint: itself and two moments
@@ -24,9 +26,11 @@ CHECKPOINTS = 2  # a new one is complete before the old one goes
 
 @dataclass(frozen=True)
 class Size:
-    """Parameters of a language model, and of LoRA on all its linear layers."""
+    """Parameters of a language model, those of its linear layers among them (biases and output layer apart), and of
+    LoRA on all of these layers."""
 
     weights: int
+    linear: int
     lora: int
 
 
@@ -43,6 +47,7 @@ def language_size(folder: Path, rank: int) -> Size:
     linear = [module for module in model.modules() if isinstance(module, nn.Linear) and module is not head]
     return Size(
         weights=sum(parameter.numel() for parameter in model.parameters()),
+        linear=sum(module.weight.numel() for module in linear),
         lora=sum(rank * (module.in_features + module.out_features) for module in linear),
     )
 
@@ -50,12 +55,15 @@ def language_size(folder: Path, rank: int) -> Size:
 def training_bytes(size: Size, study: Study) -> tuple[int, int]:
     """Memory to train in, and disk for checkpoints and results: bytes.
 
-    While LoRA is trained, the preflight holds the frozen weights twice: as a part of the model and bare.
+    While LoRA is trained, the preflight holds the frozen weights twice: as a part of the model and bare. Linear layers
+    in 4 bits are counted with their scales, 4.127 bits a weight (Dettmers et al. 2023, section 3).
     """
-    full = study.finetune.method == "full"
-    trained = size.weights if full else size.lora
-    frozen = torch.finfo(getattr(torch, study.compute.precision)).bits // 8
-    weights = size.weights * (4 if full else 2 * frozen)
+    method = study.finetune.method
+    trained = size.weights if method == "full" else size.lora
+    precision = torch.finfo(getattr(torch, study.compute.precision)).bits
+    linear = size.linear * (NF4_BITS if method == "qlora" else precision)
+    frozen = math.ceil((linear + (size.weights - size.linear) * precision) / 8)
+    weights = size.weights * 4 if method == "full" else 2 * frozen
     return weights + trained * TRAINED_BYTES, trained * (CHECKPOINTS * CHECKPOINT_BYTES + 4)
 
 

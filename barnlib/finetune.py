@@ -24,11 +24,17 @@ from typing import Any
 
 from safetensors.torch import save_file
 from torch.distributed.elastic.multiprocessing.errors import record
-from transformers import AutoModelForCausalLM
 
 from barnlib import checkpoints, preflight
 from barnlib.artefacts import is_sealed, seal, single_writer
-from barnlib.assembly import WEIGHTS, Parts, assemble, turns_by_image, untrained_model
+from barnlib.assembly import (
+    WEIGHTS,
+    Parts,
+    assemble,
+    language_to_train,
+    model_to_train,
+    turns_by_image,
+)
 from barnlib.budget import require_room
 from barnlib.data.build import data_folder
 from barnlib.data.pictures import generator
@@ -50,6 +56,7 @@ from barnlib.model import (
 from barnlib.order import evaluation_steps, example_order
 from barnlib.parameters import Study, digest
 from barnlib.processes import ALONE, Processes, joined
+from barnlib.quantisation import require_bitsandbytes
 from barnlib.record import resolved, write_ledger
 from barnlib.runs import run_name
 from barnlib.validate import CAPTION_QUESTION, Validator
@@ -71,6 +78,8 @@ def train_run(study: Study, backbone: str, seed: int, processes: int = 1) -> Pat
         FloatingPointError: the loss is no longer finite; says what to change.
         RuntimeError: another process writes this run; with several processes also what one of them raised.
     """
+    if study.finetune.method == "qlora":
+        require_bitsandbytes(study.name)
     if processes == 1:
         return train_share(study, backbone, seed, ALONE)
     launch(MODULE, [study.model_dump_json(), backbone, str(seed), str(processes)], processes)
@@ -122,7 +131,7 @@ def plan(parts: Parts, seed: int, processes: Processes = ALONE) -> tuple[Stage, 
             turns=turns_by_image(items),
             rates={
                 part: finetune.projector_learning_rate if part == "projector" else finetune.learning_rate
-                for part in (PARTS if finetune.method == "lora" else FULL_PARTS)
+                for part in (FULL_PARTS if finetune.method == "full" else PARTS)
             },
             weight_decay=finetune.weight_decay,
             warmup=finetune.warmup,
@@ -141,7 +150,7 @@ def _train(parts: Parts, seed: int, folder: Path, decided: dict[str, Any], proce
     stages = plan(parts, seed, processes)
     for stage in stages:
         require_lengths(parts, stage)
-    model = untrained_model(parts, seed, parts.precision)
+    model = model_to_train(parts, seed)
     if parts.study.compute.gradient_checkpointing:
         llava(model).activation_checkpointing_enable({"use_reentrant": False})
     initial = checkpoints.tensor_digest({k: v for k, v in trained_state(model).items() if "projector" in k})
@@ -204,9 +213,8 @@ def require_lengths(parts: Parts, stage: Stage) -> None:
 
 def _preflight(parts: Parts, model: Model, stage: Stage) -> dict[str, Any]:
     items = read_items(data_folder(parts.study) / "train.json")
-    # in the precision of the composed model's own weights, so that check 4 finds nothing but a wrong composition
-    dtype = llava(model).lm_head.weight.dtype
-    bare = AutoModelForCausalLM.from_pretrained(parts.checkpoint, dtype=dtype, use_safetensors=True)
+    # the very weights that were composed, rounded and quantised alike: check 4 finds nothing but a wrong composition
+    bare = language_to_train(parts)
     set_trainable(model, list(trained_parts(model)))
     return preflight.check(
         parts.prompter,

@@ -82,8 +82,8 @@ def require_memory(needed: int, free: int, what: str) -> None:
     if needed > free:
         raise ValueError(
             f"{what} needs about {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free: use a machine with "
-            "more, set 'compute.precision: bfloat16' or 'finetune.method: lora' in the study's file, or end what else "
-            "is running"
+            "more, set 'compute.precision: bfloat16' or 'finetune.method: lora' (or 'qlora') in the study's file, or "
+            "end what else is running"
         )
 
 

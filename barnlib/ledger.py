@@ -198,10 +198,14 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def packages() -> dict[str, str]:
-    """Versions of Python and of the packages that can change a number, where they are installed."""
+def packages(more: Sequence[str] = ()) -> dict[str, str]:
+    """Versions of Python and of the packages that can change a number, where they are installed.
+
+    Args:
+        more: names of those that can change a number of this run and of no run that does without them.
+    """
     versions = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in (*PACKAGES, *more):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -47,8 +47,9 @@ def compose(
 
     Args:
         encoder: a vision model, its folder or hub id (of a whole CLIP, its vision part is taken).
-        backbone: a causal language model, its folder or hub id. A loaded model is taken over, not copied. Where the
-            tokenizer has more entries than the embedding, new rows are added, each the mean of the old ones.
+        backbone: a causal language model, its folder or hub id. A loaded model is taken over, not copied; its linear
+            layers may be in 4 bits. Where the tokenizer has more entries than the embedding, new rows are added, each
+            the mean of the old ones.
         prompter: number of image tokens; image token, padding and stop ids.
         seed: initialises the projector (as ``nn.Linear`` does); the global random state is left alone.
         feature_layer: which of the encoder's hidden states is used (-2 in LLaVA-1.5). A class token is dropped where
@@ -89,6 +90,7 @@ def compose(
     model.model.vision_tower = tower
     model.model.language_model = language.base_model
     model.lm_head = language.get_output_embeddings()
+    model.is_loaded_in_4bit = getattr(language, "is_loaded_in_4bit", False)  # peft asks the whole model
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         with torch.device("cpu"):  # the same numbers on every machine
@@ -240,9 +242,11 @@ def _enlarge_vocabulary(language: PreTrainedModel, entries: int) -> None:
 
 
 def _cast(module: nn.Module, dtype: torch.dtype) -> None:
-    """Weights to a dtype, and weights only: rotary frequencies, which are buffers, would lose their precision."""
+    """Weights to a dtype, and weights only: rotary frequencies, which are buffers, would lose their precision. Weights
+    in 4 bits, which lie in integers, stay as they are."""
     for weight in module.parameters():
-        weight.data = weight.data.to(dtype)
+        if weight.is_floating_point():
+            weight.data = weight.data.to(dtype)
 
 
 def _require_image_tokens(model: LlavaForConditionalGeneration, prompter: Prompter) -> None:

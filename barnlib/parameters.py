@@ -89,9 +89,8 @@ class AlignParameters(Strict):
 class FinetuneParameters(Strict):
     """Stage 2: the language model, or LoRA on it, and the projector, on the three tasks together."""
 
-    method: Literal[
-        "lora", "full"
-    ]  # full: every weight of the language model is trained, and ``lora`` is not used
+    # full: every weight of the language model is trained, and ``lora`` is not used; qlora: LoRA on weights of 4 bits
+    method: Literal["lora", "full", "qlora"]
     epochs: Rate
     batch_images: Count
     learning_rate: Rate

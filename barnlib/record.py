@@ -24,6 +24,7 @@ from barnlib.ledger import Meter, text_digest
 from barnlib.model import Model, llava, parameter_groups
 from barnlib.order import order_digest
 from barnlib.parameters import VALIDATION, Study, digest
+from barnlib.quantisation import count, quantised_digest, quantised_layers
 from barnlib.runs import run_name
 
 SHAPE = {  # name in the ledger: name in the backbone's configuration
@@ -117,7 +118,7 @@ def write_ledger(
             | {"encoder": study.encoder.model_dump()},
             # of the sources as they were when the run began
             "code": ledger.code(Path(__file__)) | {"sources": decided["sources"]},
-            "packages": ledger.packages(),
+            "packages": ledger.packages(("bitsandbytes",) if study.finetune.method == "qlora" else ()),
             "hardware": ledger.hardware(device, str(next(model.parameters()).dtype).removeprefix("torch."))
             | {"processes": processes},
             "preflight": progress["preflight"],
@@ -138,9 +139,11 @@ def _backbone(parts: Parts, model: Model, decided: Mapping[str, Any]) -> dict[st
         "vocabulary": len(parts.prompter.tokenizer),
         **{name: getattr(config, theirs, None) for name, theirs in SHAPE.items()},
         "rope_base": rope.get("rope_theta"),
-        "parameters": sum(p.numel() for name, p in language.named_parameters() if "lora_" not in name)
+        "parameters": sum(count(p) for name, p in language.named_parameters() if "lora_" not in name)
         + inner.lm_head.weight.numel(),
         "recipe": digest(parts.backbone.recipe),
+        # runs of one backbone are trained on the same 4-bit weights, and answer with them
+        **({"quantised": quantised_digest(language)} if quantised_layers(language) else {}),
     }
 
 

@@ -16,16 +16,16 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from barnlib.artefacts import write_json
-from barnlib.assembly import WEIGHTS, Parts, untrained_model
+from barnlib.assembly import Parts, adapted_model
 from barnlib.attention import image_share, unwatchable, watched_attention
 from barnlib.data.build import data_folder
 from barnlib.data.records import Item, read_items
 from barnlib.likelihood import hidden_states
-from barnlib.model import Model, llava, load_trained_state
+from barnlib.model import Model, llava
 from barnlib.packing import PackedBatch, pack
 from barnlib.perturbations import KINDS, other_wording
 from barnlib.perturbed import perturbed_features
@@ -56,9 +56,7 @@ def write_states(parts: Parts, trained: Path, folder: Path) -> None:
     Args:
         trained: the run's folder, as finetune.train_run returns it.
     """
-    adapted = untrained_model(parts, seed=0)
-    load_trained_state(adapted, load_file(trained / WEIGHTS, device=str(parts.device)))
-    adapted.eval()
+    adapted = adapted_model(parts, trained).eval()
     items = {split: chosen_items(parts, split) for split in SPLITS}
     found, absent = _watched_states(parts, adapted, _clean(parts, items["test"]), items["test"])
     tensors = {tensor_name("test", "clean", name): tensor for name, tensor in found.items()}

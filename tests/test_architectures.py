@@ -41,9 +41,10 @@ from barnlib.decoding import greedy, stop_ids
 from barnlib.features import patch_features
 from barnlib.forward import sliding_window
 from barnlib.likelihood import packed_loss
-from barnlib.model import compose, linear_layers
+from barnlib.model import add_lora, compose, linear_layers, load_trained_state, trained_state
 from barnlib.packing import pack
 from barnlib.prompts import Prompter
+from barnlib.quantisation import dequantised, load_quantised, quantised_layers
 from barnlib.vision import class_tokens, load_vision_model, normalisation
 from tests.conftest import IMAGE_SIZE, PATCH, save_tokenizer
 from tests.small_model import (
@@ -52,6 +53,7 @@ from tests.small_model import (
     GROUPS,
     IMAGE_TOKENS,
     LORA_TARGETS,
+    NATS,
     Case,
     alone,
     make_case,
@@ -170,6 +172,26 @@ def test_lora_is_on_every_linear_layer_whatever_its_name(built):
     assert {name.rsplit(".", 1)[-1] for name in adapted} == set(kind.targets)
     assert len(adapted) == len(kind.targets) * 2  # layers
     assert all("language_model" in name for name in adapted)
+
+
+def test_exactly_the_layers_that_lora_is_on_can_be_in_four_bits(built, tiny_clip):
+    """With LoRA beside them they give what plain layers with the same numbers give."""
+    kind, folder, case = built
+    language = load_quantised(folder, torch.float32, torch.device("cpu"))
+    names = set(quantised_layers(language))
+    assert {name.rsplit(".", 1)[-1] for name in names} == set(kind.targets) and len(names) == 2 * len(
+        kind.targets
+    )
+    state = {name: weight.clone() for name, weight in trained_state(case.model).items()}
+    packed, found = pack(case.prompter, GROUPS), []
+    for bare in (language, dequantised(load_quantised(folder, torch.float32, torch.device("cpu")))):
+        composed = compose(tiny_clip, bare, case.prompter, seed=4)
+        model = add_lora(composed, rank=4, alpha=8, dropout=0.1, seed=4).eval()
+        load_trained_state(model, state)
+        found.append(packed_loss(model, packed, case.features).branch_nats.detach())
+    torch.testing.assert_close(found[0], found[1], **NATS)
+    exact = packed_loss(case.model, packed, case.features).branch_nats
+    assert bool(((found[0] - exact).abs() > 0.1).any()), "they are in four bits"
 
 
 def test_the_composed_model_passes_the_preflight_of_its_text_side(built):

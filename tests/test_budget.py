@@ -1,5 +1,6 @@
 """What a run will take, against shapes whose sizes are published and against models that were really built."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ def test_the_size_is_that_of_the_built_model(tiny_grouped_llama):
     model = AutoModelForCausalLM.from_pretrained(tiny_grouped_llama)
     size = language_size(tiny_grouped_llama, rank=4)
     assert size.weights == sum(parameter.numel() for parameter in model.parameters())
+    assert size.linear == 2 * (32 * 32 * 2 + 32 * 16 * 2 + 32 * 64 * 3)
     # by hand: two layers of q 32x32, k and v 32x16, o 32x32, gate and up 32x64, down 64x32
     assert size.lora == 2 * 4 * ((32 + 32) * 2 + (32 + 16) * 2 + (32 + 64) * 3)
 
@@ -33,12 +35,15 @@ def test_real_shapes_have_their_published_sizes(name, weights):
 
 
 def test_precision_and_method_decide_the_estimate():
-    study, size = load_study("paper"), Size(weights=1000, lora=10)
+    study, size = load_study("paper"), Size(weights=1000, linear=800, lora=10)
     assert training_bytes(size, study) == (1000 * 4 + 10 * 16, 10 * 28)
     exact = study.model_copy(update={"compute": study.compute.model_copy(update={"precision": "float32"})})
     assert training_bytes(size, exact)[0] == 1000 * 8 + 10 * 16
     full = study.model_copy(update={"finetune": study.finetune.model_copy(update={"method": "full"})})
     assert training_bytes(size, full) == (1000 * 20, 1000 * 28)
+    four_bits = study.model_copy(update={"finetune": study.finetune.model_copy(update={"method": "qlora"})})
+    # 800 weights of 4 bits and 0.127 for their scales, which is what Dettmers et al. 2023 count; 200 in bfloat16
+    assert training_bytes(size, four_bits) == (2 * math.ceil(800 * 4.127 / 8 + 200 * 2) + 10 * 16, 10 * 28)
 
 
 def test_what_does_not_fit_is_refused(tiny_llama, tmp_path, monkeypatch):

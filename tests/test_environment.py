@@ -16,6 +16,7 @@ from barnlib.parameters import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 RUNTIME = PROJECT["dependencies"]
 EVERYTHING = RUNTIME + PROJECT["optional-dependencies"]["test"]
+QLORA = PROJECT["optional-dependencies"]["qlora"]  # the tests have it too
 LAB = PROJECT["optional-dependencies"]["lab"]  # in an environment of its own
 
 
@@ -97,7 +98,8 @@ def test_barnlib_and_notebooks_import_only_what_is_declared():
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
         names |= imported("\n".join(cells))
-    assert undeclared(names, RUNTIME) == {}
+    assert undeclared(names, RUNTIME + QLORA) == {}
+    assert set(QLORA) < set(EVERYTHING)
 
 
 def test_tests_import_only_what_is_declared():

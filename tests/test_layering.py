@@ -17,7 +17,7 @@ LAYERS = (
     {"parameters"},
     {"artefacts", "geometry"},
     {"data", "tasks", "scoring"},
-    {"vision"},
+    {"quantisation", "vision"},
     {"controls", "corpus", "encoder", "features", "ledger", "probes", "prompts", "tokenization"},
     {"ceiling", "grammar", "packing", "pretrain"},
     {"jobs"},

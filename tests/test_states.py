@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from barnlib import predict, states
-from barnlib.assembly import assemble, untrained_model
+from barnlib.assembly import WEIGHTS, assemble, untrained_model
 from barnlib.data.build import data_folder, load_items
 from barnlib.data.pictures import generator
 from barnlib.model import load_trained_state
@@ -38,7 +38,7 @@ def parts(tiny_study, folder):
 def model(tiny_study, parts):
     """With LoRA beside the weights, made large enough to be seen."""
     model = untrained_model(parts, seed=0)
-    load_trained_state(model, load_file(tiny_study.folder / "train" / "plain-seed0" / states.WEIGHTS))
+    load_trained_state(model, load_file(tiny_study.folder / "train" / "plain-seed0" / WEIGHTS))
     return model.eval()
 
 
