@@ -19,6 +19,7 @@ made = $(basename $(notdir $(shell grep -ls '^  recipe:' params/$(1)/*.yaml)))
 BIN := .venv/bin
 INSTALLED := .venv/installed
 LAB := .venv-lab/installed
+QLORA := .venv/qlora
 # Two processes of one thread are faster than one of two threads, and the same numbers come out.
 export OMP_NUM_THREADS ?= 1
 # Progress of the study's own steps is shown; notices of libraries about loading a file are not.
@@ -36,7 +37,7 @@ study: $(INSTALLED)
 smoke:
 	@$(MAKE) --no-print-directory study STUDY=smoke
 
-test: lint $(LAB)
+test: lint $(LAB) $(QLORA)
 	$(BIN)/pytest -n $(CORES) --dist loadfile
 
 lint: $(INSTALLED)
@@ -59,6 +60,10 @@ $(INSTALLED): pyproject.toml
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --no-deps --retries 1 $(TORCH_INDEX) "$$(sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)"
 	$(BIN)/pip install --quiet --editable '.[test]'
+	@touch $@
+
+$(QLORA): pyproject.toml $(INSTALLED)
+	$(BIN)/pip install --quiet "$$(sed -n 's/^qlora = \["\(.*\)"\]/\1/p' pyproject.toml)"
 	@touch $@
 
 $(LAB): pyproject.toml $(INSTALLED)

@@ -152,6 +152,12 @@ def tiny_study(tmp_path_factory: pytest.TempPathFactory, tiny_params: Path) -> I
         yield parameters.load_study("tiny")
 
 
+@pytest.fixture(scope="session")
+def four_bits() -> None:
+    """For what computes with weights of 4 bits."""
+    pytest.importorskip("bitsandbytes", reason="needs the extra 'qlora', which `make test` installs")
+
+
 @pytest.fixture(scope="module")
 def no_preflight() -> Iterator[None]:
     """Random models of this size overfit nothing, so they are trained without a preflight, which has its own tests.

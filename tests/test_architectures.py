@@ -174,7 +174,7 @@ def test_lora_is_on_every_linear_layer_whatever_its_name(built):
     assert all("language_model" in name for name in adapted)
 
 
-def test_exactly_the_layers_that_lora_is_on_can_be_in_four_bits(built, tiny_clip):
+def test_exactly_the_layers_that_lora_is_on_can_be_in_four_bits(four_bits, built, tiny_clip):
     """With LoRA beside them they give what plain layers with the same numbers give."""
     kind, folder, case = built
     language = load_quantised(folder, torch.float32, torch.device("cpu"))

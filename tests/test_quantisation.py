@@ -35,7 +35,7 @@ from barnlib.quantisation import (
 from tests.test_finetune import PREFLIGHT, entry, interrupted
 from tests.test_processes import train_two
 
-pytestmark = pytest.mark.usefixtures("no_preflight")
+pytestmark = pytest.mark.usefixtures("four_bits", "no_preflight")
 CPU = torch.device("cpu")
 # Dettmers et al. 2023, appendix E
 NF4 = torch.tensor(
