@@ -123,7 +123,8 @@ def _inside(degrees: float, name: str) -> float:
 def _scene(facts: dict[str, Any], tokens: int, width: int, seed: int) -> Array:
     if "things" not in facts:
         raise ValueError(
-            "the oracle says what is in a scene, and nothing says it of a photograph; expected scenes that are made here"
+            "the oracle says what is in a scene, and nothing says it of a photograph; expected scenes that are made "
+            "here"
         )
     grid = isqrt(tokens)
     background = _vector(f"background={facts['background']}", width, seed)

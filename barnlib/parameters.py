@@ -68,8 +68,12 @@ MADE, TAKEN = f"{FORM}made", f"{FORM}taken"
 
 def _made_or_taken(value: Any) -> str | None:
     """Which of the two forms a kind of picture has in a study file; None where it is neither, or a mixture."""
+    if isinstance(value, RecordsParameters):
+        return TAKEN
+    if isinstance(value, SceneParameters | SeismicParameters):
+        return MADE
     if not isinstance(value, dict):
-        return {SceneParameters: MADE, SeismicParameters: MADE, RecordsParameters: TAKEN}.get(type(value))
+        return None
     if "records" not in value:
         return MADE
     return TAKEN if len(value) == 1 else None
@@ -391,10 +395,17 @@ def _with_base(path: Path) -> dict:
         )
     both = merged(base, content)
     for kind in ("scenes", "cards"):
-        below, above = (part.get("data", {}).get(kind, {}) for part in (base, content))
+        below, above = (_pictures(part, kind) for part in (base, content))
         if above and ("records" in above) != ("records" in below):
             both["data"][kind] = above  # counts of one study and records of the other are no mixture
     return both
+
+
+def _pictures(content: dict, kind: str) -> dict:
+    """What a study file says of a kind of picture; {} where that is nothing, or no mapping."""
+    data = content.get("data")
+    said = data.get(kind) if isinstance(data, dict) else None
+    return said if isinstance(said, dict) else {}
 
 
 def _at_scale(path: Path, file: BaseModel, scale: str) -> BaseModel:

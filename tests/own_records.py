@@ -17,9 +17,10 @@ from barnlib.data.polite_client import PoliteClient
 from tests.fdsn_example import example
 from tests.fdsn_server import DataCentre, quake, recorded_at_anmo, serve, stations
 
-QUAKES = (  # one or two in each split of the page's request
+QUAKES = (  # one or two in each split of the page's request, those of Chile in the region that it holds out
     quake("2011-03-05T10:00:00", 15.0, -92.0, 60e3, 6.8, "guatemala"),
-    quake("2011-03-09T03:00:00", 17.0, -95.0, 20e3, 6.4, "oaxaca"),
+    quake("2011-03-12T06:00:00", -23.0, -70.0, 100e3, 7.1, "chile"),
+    quake("2011-03-14T16:00:00", -22.5, -70.2, 60e3, 6.7, "again in chile"),
     quake("2011-03-19T04:00:00", 12.0, -87.0, 80e3, 6.5, "nicaragua"),
     quake("2011-03-25T18:00:00", 52.5, -168.0, 30e3, 6.9, "aleutians"),
     quake("2011-03-27T06:00:00", -10.0, -78.0, 40e3, 7.0, "peru"),
@@ -32,12 +33,7 @@ def write_earthquakes(folder: Path, **changes: Any) -> Path:
     inventory = stations()
     traces = [trace for event in QUAKES for trace in recorded_at_anmo(event, inventory)]
     with serve(DataCentre(Catalog(list(QUAKES)), inventory, obspy.Stream(traces))) as address:
-        given = {
-            "events__data_centre": address,
-            "stations__data_centre": address,
-            "pause_s": 0.0,
-            "held_out_regions": [],
-        }
+        given = {"events__data_centre": address, "stations__data_centre": address, "pause_s": 0.0}
         folder.mkdir(parents=True)
         (folder / "earthquakes.yaml").write_text(yaml.safe_dump(example(**given | changes), sort_keys=False))
         build_records(folder, partial(PoliteClient, sleep=lambda seconds: None), progress=False)
@@ -72,7 +68,9 @@ def write_photographs(folder: Path, **changes: Any) -> Path:
         asked = [conversation(image, "What is it?", "a barn", "Is it red?", "yes") for image in images[:3]]
         described = [
             conversation(image, "Describe the picture.", f"A red barn with a round door, {image}.")
-            for image in images[1:]  # the last has a caption and no question, the first questions and no caption
+            for image in images[
+                1:
+            ]  # the last has a caption and no question, the first questions and no caption
         ]
         (folder / f"{split}-asked.json").write_text(json.dumps(asked))
         (folder / f"{split}-told.json").write_text(json.dumps(described))

@@ -1,4 +1,4 @@
-"""A study on records of others: photographs asked as LLaVA and VQA v2 do, and recorded earthquakes, from data to answers."""
+"""A study on records of others, from data to answers: photographs in two formats, and recorded earthquakes."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ from tests.own_records import AGREEING, draw_photograph, write_earthquakes, writ
 def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("records")
     write_photographs(folder / "barns")
-    write_earthquakes(folder / "march")
+    write_earthquakes(folder / "march", held_out_regions=[])
     return folder
 
 
@@ -101,7 +101,7 @@ class TestData:
             for key in ("name", "source", "licence", "citation", "splits"):
                 assert card["taken"][kind][key] == theirs[key]
             assert card["taken"][kind]["files"]["card.json"] == file_digest(records / place / "card.json")
-        assert card["counts"]["train"]["pictures"] == {"scene": 4, "card": 2}
+        assert card["counts"]["train"]["pictures"] == {"scene": 4, "card": 3}
         assert card["counts"]["heldout"] == {"pictures": {}, "items": {}, "question_types": {}}
 
     def test_one_kind_alone_leaves_the_other_as_it_is_made(self, tiny_study: Study, records: Path):
@@ -168,23 +168,31 @@ class TestRefused:
         card = read_json(own / "barns/card.json")
         del card["splits"]["validation"]
         (own / "barns/card.json").write_text(json.dumps(card))
-        self.refused(taking(tiny_study, own, "short"), r"card\.json: no split validation; a study needs train")
+        self.refused(
+            taking(tiny_study, own, "short"), r"card\.json: no split validation; a study needs train"
+        )
 
     def test_records_that_changed_after_their_card(self, tiny_study: Study, own: Path):
         path = own / "barns/train.json"
         path.write_text(path.read_text().replace("a barn", "a silo"))
         self.refused(taking(tiny_study, own, "late"), r"train\.json: changed after card\.json was made")
 
-    @pytest.mark.parametrize("place", ["barns/photographs/train0.jpg", "march/records/images/test/card-000001.png"])
+    @pytest.mark.parametrize(
+        "place", ["barns/photographs/train0.jpg", "march/records/images/test/card-000001.png"]
+    )
     def test_an_image_that_changed_after_the_card(self, tiny_study: Study, own: Path, place: str):
         draw_photograph(own / place, 99, (96, 96))
-        self.refused(taking(tiny_study, own, "late-image"), r"an image of the split \w+ was changed after card")
+        self.refused(
+            taking(tiny_study, own, "late-image"), r"an image of the split \w+ was changed after card"
+        )
 
     def test_an_image_behind_a_link_out_of_the_folder(self, tiny_study: Study, own: Path, tmp_path: Path):
         inside = own / "barns/photographs/train0.jpg"
         inside.rename(tmp_path / "outside.jpg")
         inside.symlink_to(tmp_path / "outside.jpg")
-        self.refused(taking(tiny_study, own, "link"), r"train0\.jpg: expected an image inside .*no link out of it")
+        self.refused(
+            taking(tiny_study, own, "link"), r"train0\.jpg: expected an image inside .*no link out of it"
+        )
 
     def test_the_same_photograph_in_two_splits_under_two_sizes(self, tiny_study: Study, own: Path):
         """Other files with other pixels, and yet one picture once the study has scaled them."""
@@ -204,7 +212,8 @@ class TestRefused:
         (tmp_path / "own/barns/dataset.yaml").write_text("\n".join(lines))
         make_card(tmp_path / "own/barns")
         self.refused(
-            taking(tiny_study, tmp_path / "own", "untold", "scenes"), "the split validation has no captions; the"
+            taking(tiny_study, tmp_path / "own", "untold", "scenes"),
+            "the split validation has no captions; the",
         )
 
     def test_questions_of_the_other_kind(self, tiny_study: Study, own: Path):
@@ -227,7 +236,10 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("lost", "message"),
         [
-            ({"task": "seismic_coordinates"}, r"no question of the task seismic_coordinates, which study 'lost' asks"),
+            (
+                {"task": "seismic_coordinates"},
+                r"no question of the task seismic_coordinates, which study 'lost' asks",
+            ),
             ({"image": "images/test/card-000001.png"}, "the split test asks about one picture alone"),
         ],
     )
@@ -280,7 +292,9 @@ class TestRun:
         seen = table[(table["split"] == "test") & (table["condition"] == "image")]
         assert seen.groupby("task").size().to_dict() == expected
         photographs = seen[seen["task"] == "vqa_scene"].set_index("item")
-        people = {item.id: item.facts["answers"] for item in load_items(study, "test") if "answers" in item.facts}
+        people = {
+            item.id: item.facts["answers"] for item in load_items(study, "test") if "answers" in item.facts
+        }
         assert set(people) == set(photographs.index)
         for item, row in photographs.iterrows():
             agree = people[item].count(row["answer"])
@@ -293,4 +307,3 @@ class TestRun:
     def test_the_people_are_those_of_the_file(self, study: Study):
         items = [item for item in load_items(study, "test") if item.question == "What is it?"]
         assert [item.facts["answers"] for item in items] == [list(AGREEING)] * 3
-

@@ -184,7 +184,7 @@ def _answers(train: Sequence[Item]) -> dict[Kind, list[str]]:
 
 
 def _kinds(item: Item) -> tuple[Kind, Kind]:
-    """What the questions that an item's answer is guessed from share with it: type and closed list; or else the task."""
+    """What an item shares with the questions that its answer is guessed from: type and closed list, else the task."""
     return (item.task, item.question_type, item.choices), (item.task,)
 
 

@@ -2,8 +2,8 @@
 
 In:  a :class:`~barnlib.parameters.Study`; records, where it takes a kind of picture from records.
 Out: ``runs/STUDY/data`` with ``images/SPLIT/*.png``, ``SPLIT.json`` (items), ``SPLIT.pictures.json`` and
-     ``card.json``, which features, training and evaluation read; with pictures that were taken also ``taken.json``, which
-     image each of them was. Every split has its own random stream and shares no image with another.
+     ``card.json``, which features, training and evaluation read; with pictures that were taken also ``taken.json``,
+     which image each of them was. Every split has its own random stream and shares no image with another.
 """
 
 from collections import Counter
@@ -156,9 +156,10 @@ def require_own_images(
     for image, origin in new.items():
         other = digests.setdefault(file_digest(folder / image), image)
         if PurePosixPath(other).parent.name != split:
+            theirs = f"taken from {taken[other]}" if other in taken else "made here"
             raise ValueError(
-                f"{image} (taken from {origin}) and {other} (taken from {taken.get(other, 'nowhere: it was made')}) are "
-                "the same image at the study's size; take it out of all splits but one and make the card anew"
+                f"{image} (taken from {origin}) and {other} ({theirs}) are the same image at the study's size; take "
+                "it out of all splits but one and make the card anew"
             )
 
 

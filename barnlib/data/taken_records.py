@@ -4,10 +4,10 @@ In:  the folder that ``data.scenes.records`` or ``data.cards.records`` of a stud
      :mod:`barnlib.data.dataset_card` or :mod:`barnlib.data.recorded_records` and the records that it accounts for.
 Out: pictures and items for :mod:`barnlib.data.build`, with their images written into the study's data folder.
 
-A photograph is turned as its camera says, padded to a square with CLIP's mean colour, as LLaVA-1.5 does (Liu et al. 2024,
-arXiv 2310.03744, ``image_aspect_ratio: pad``), scaled bicubically to the study's size, and written as PNG. An event card was
-drawn at its size and is copied byte for byte. An id gets its split and kind in front, so that it is one of a kind in the
-study; whatever else a record says stays.
+A photograph is turned as its camera says, padded to a square with CLIP's mean colour, as LLaVA-1.5 does (Liu et al.
+2024, arXiv 2310.03744, ``image_aspect_ratio: pad``), scaled bicubically to the study's size, and written as PNG. An
+event card was drawn at its size and is copied byte for byte. An id gets its split and kind in front, so that it is one
+of a kind in the study; whatever else a record says stays.
 """
 
 import shutil
@@ -68,7 +68,8 @@ class Source:
         for name in known.content:
             if file_digest(self._file(name)) != known.text(name):
                 raise ValueError(
-                    f"{self.folder / name}: changed after {CARD} was made; make the card anew, so that it accounts for it"
+                    f"{self.folder / name}: changed after {CARD} was made; make the card anew, so that it accounts "
+                    "for it"
                 )
         for image in sorted(set(images)):
             if not leads_inside(self.folder, self.folder / image):
@@ -77,14 +78,21 @@ class Source:
                 )
         if digest(image_digests(self.folder, images)) != counted.text("images_digest"):
             raise ValueError(
-                f"{self.folder}: an image of the split {split} was changed after {CARD} was made, or the card was made by "
-                "an earlier version; make the card anew, so that it accounts for every image"
+                f"{self.folder}: an image of the split {split} was changed after {CARD} was made, or the card was made "
+                "by an earlier version; make the card anew, so that it accounts for every image"
             )
 
+    def records(self, split: str, kind: type[Item] | type[Picture]) -> Path | None:
+        """The file of a split's items or captioned pictures; None where the card accounts for none."""
+        name = f"{split}.json" if kind is Item else f"{split}.pictures.json"
+        known = self.card.record("splits").record(split).record("records").content
+        return self._file(name) if name in known else None
+
     def _file(self, name: str) -> Path:
-        if not (self.folder / name).is_file():
-            raise ValueError(f"{self.folder / name}: no such file; {CARD} accounts for it, make it anew")
-        return self.folder / name
+        path = self.folder / name
+        if not path.is_file() or not leads_inside(self.folder, path):
+            raise ValueError(f"{path}: expected a file inside {self.folder}, because {CARD} accounts for it")
+        return path
 
 
 def sources(study: Study) -> dict[str, Source]:
@@ -125,9 +133,9 @@ def take_split(
     """
     if split not in source.splits:
         return [], [], {}
-    items = read_items(source.folder / f"{split}.json")
-    captions = source.folder / f"{split}.pictures.json"
-    described = read_pictures(captions) if captions.is_file() else []
+    asked_in, told_in = source.records(split, Item), source.records(split, Picture)
+    items = read_items(asked_in) if asked_in else []
+    described = read_pictures(told_in) if told_in else []
     images = [*(item.image for item in items), *(picture.image for picture in described)]
     source.require_unchanged(split, images)
     asked = _asked(study, source, split, items)
@@ -184,13 +192,15 @@ def _asked(study: Study, source: Source, split: str, items: Sequence[Item]) -> l
     silent = [task for task in tasks if all(item.task != task for item in items)]
     if silent:
         raise ValueError(
-            f"{path}: no question of the task {silent[0]}, which study '{study.name}' asks; expected at least one in each "
-            "split that there is"
+            f"{path}: no question of the task {silent[0]}, which study '{study.name}' asks; expected at least one in "
+            "each split that there is"
         )
     return [item for item in items if item.task in tasks]
 
 
-def _pictures(source: Source, split: str, items: Sequence[Item], described: Sequence[Picture]) -> list[Picture]:
+def _pictures(
+    source: Source, split: str, items: Sequence[Item], described: Sequence[Picture]
+) -> list[Picture]:
     """A picture of each image that is asked about, and of each that is described where captions are read."""
     by_image = {picture.image: picture for picture in described}
     other = next((picture for picture in described if picture.kind != source.kind), None)
@@ -209,7 +219,9 @@ def _pictures(source: Source, split: str, items: Sequence[Item], described: Sequ
             f"{source.folder}: the split {split} asks about one picture alone; expected two or more, because every "
             "question is asked once more with another's picture"
         )
-    only_described = [image for image in by_image if image not in set(asked_about)] if split in CAPTIONED else []
+    only_described = (
+        [image for image in by_image if image not in set(asked_about)] if split in CAPTIONED else []
+    )
     bare = Picture(image="", kind=source.kind, caption="", phrases=(), facts={})
     return [by_image.get(image, replace(bare, image=image)) for image in (*asked_about, *only_described)]
 
@@ -221,7 +233,8 @@ def _write_image(source: Source, image: str, path: Path, size: int) -> None:
             return
         if opened.size != (size, size) or opened.format != "PNG":
             raise ValueError(
-                f"{source.folder / image}: expected a PNG of {size} x {size} pixels, 'data.image_size' of the study, found "
-                f"{opened.format} of {opened.width} x {opened.height}; draw the cards anew with 'image_size: {size}'"
+                f"{source.folder / image}: expected a PNG of {size} x {size} pixels, 'data.image_size' of the study, "
+                f"found {opened.format} of {opened.width} x {opened.height}; draw the cards anew with 'image_size: "
+                f"{size}'"
             )
     shutil.copyfile(source.folder / image, path)

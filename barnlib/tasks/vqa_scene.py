@@ -25,7 +25,9 @@ def ask(facts: Facts, rng: np.random.Generator, count: int) -> dict[str, Questio
 
 def score(answer: str, facts: Facts, reference: str, tolerance_km: float) -> Score:
     """As :func:`barnlib.scoring.score_agreement` or :func:`barnlib.scoring.score_scene_answer`."""
-    return score_agreement(answer, facts[PEOPLE]) if PEOPLE in facts else score_scene_answer(answer, reference)
+    return (
+        score_agreement(answer, facts[PEOPLE]) if PEOPLE in facts else score_scene_answer(answer, reference)
+    )
 
 
 def wordings(facts: Facts) -> Sequence[str]:
