@@ -20,7 +20,7 @@ from tests.fdsn_server import DataCentre, quake, recorded_at_anmo, serve, statio
 QUAKES = (  # one or two in each split of the page's request, those of Chile in the region that it holds out
     quake("2011-03-05T10:00:00", 15.0, -92.0, 60e3, 6.8, "guatemala"),
     quake("2011-03-12T06:00:00", -23.0, -70.0, 100e3, 7.1, "chile"),
-    quake("2011-03-14T16:00:00", -22.5, -70.2, 60e3, 6.7, "again in chile"),
+    quake("2011-03-14T16:00:00", -22.5, -70.2, 60e3, 6.7, "again-in-chile"),
     quake("2011-03-19T04:00:00", 12.0, -87.0, 80e3, 6.5, "nicaragua"),
     quake("2011-03-25T18:00:00", 52.5, -168.0, 30e3, 6.9, "aleutians"),
     quake("2011-03-27T06:00:00", -10.0, -78.0, 40e3, 7.0, "peru"),
