@@ -4,8 +4,8 @@
 # Every job runs one notebook with papermill; the notebook calls barnlib, which writes the artefact. The executed
 # notebook is the job's log, which outlives a failure; a job that succeeds copies it to notebooks/ for the book.
 #
-# What makes a job stale is content, given as `params`: its part of the study file, its backbone, the code cells of its
-# notebook, and those modules of barnlib that its entry point imports. Time stamps of sources play no part.
+# What makes a job stale is content, given as `params`: its part of the study file, its backbone, the records that data are
+# taken from, the code cells of its notebook, and those modules of barnlib that its entry point imports. Time stamps of sources play no part.
 #
 # Run it with `make study STUDY=nano`, or `snakemake --cores 2 --rerun-incomplete --config study=nano`.
 
@@ -19,6 +19,7 @@ sys.path.insert(0, workflow.basedir)
 import nbformat
 
 from barnlib.artefacts import file_digest
+from barnlib.data.taken_records import taken_files
 from barnlib.first_cell import is_first
 from barnlib.ledger import sources, text_digest
 from barnlib.parameters import ROOT, VALIDATION, checkpoint_path, digest, load_backbone, load_encoder, load_study
@@ -123,6 +124,11 @@ def controls(analysis):
     return [[str(path.relative_to(study.folder.parent)), file_digest(path)] for path in manifests]
 
 
+def taken():
+    """Digests of the records that the data are taken from."""
+    return digest(taken_files(study))
+
+
 def prose():
     """The book's own files, by content."""
     files = [path for path in sorted((ROOT / "book").rglob("*")) if path.is_file() and "_build" not in path.parts]
@@ -154,6 +160,7 @@ rule data:
         f"{LOGS}/data.ipynb",
     params:
         protocol=protocol("data"),
+        taken=taken(),
         code=code("data/build"),
         cells=cells("data"),
     resources:

@@ -86,7 +86,7 @@ def oracle_features(pictures: Sequence[Picture], tokens: int, width: int, seed: 
       epicentre and station to a tenth of a degree. Numbers are the sum of their characters, each at its place.
 
     Raises:
-        ValueError: fewer tokens than a card has facts.
+        ValueError: fewer tokens than a card has facts; a photograph, whose facts nobody has written down.
     """
     return np.stack(
         [
@@ -121,6 +121,11 @@ def _inside(degrees: float, name: str) -> float:
 
 
 def _scene(facts: dict[str, Any], tokens: int, width: int, seed: int) -> Array:
+    if "things" not in facts:
+        raise ValueError(
+            "the oracle says what is in a scene, and nothing says it of a photograph; expected scenes that are made "
+            "here"
+        )
     grid = isqrt(tokens)
     background = _vector(f"background={facts['background']}", width, seed)
     found = np.tile(background, (tokens, 1))

@@ -109,15 +109,18 @@ def plan(parts: Parts, seed: int, processes: Processes = ALONE) -> tuple[Stage, 
         processes,
     )
     align, finetune = study.align, study.finetune
+    captioned = [picture for picture in pictures if picture.caption]
+    turns = turns_by_image(items)
+    asked_about = [picture for picture in pictures if picture.image in turns]
     first, second = (
-        example_order(pictures, stage.epochs, stage.batch_images, generator("order", name, seed))
-        for name, stage in (("align", align), ("finetune", finetune))
+        example_order(shown, stage.epochs, stage.batch_images, generator("order", name, seed))
+        for name, stage, shown in (("align", align, captioned), ("finetune", finetune, asked_about))
     )
     return (
         Stage(
             name="align",
             batches=first,
-            turns={picture.image: [(CAPTION_QUESTION, picture.caption)] for picture in pictures},
+            turns={picture.image: [(CAPTION_QUESTION, picture.caption)] for picture in captioned},
             rates={"projector": align.learning_rate},
             weight_decay=0.0,
             warmup=align.warmup,
@@ -128,7 +131,7 @@ def plan(parts: Parts, seed: int, processes: Processes = ALONE) -> tuple[Stage, 
         Stage(
             name="finetune",
             batches=second,
-            turns=turns_by_image(items),
+            turns=turns,
             rates={
                 part: finetune.projector_learning_rate if part == "projector" else finetune.learning_rate
                 for part in (FULL_PARTS if finetune.method == "full" else PARTS)

@@ -16,10 +16,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Discriminator, Field, Tag, field_validator
 
 from barnlib.recipes import EncoderRecipe, Recipe
-from barnlib.strict import Count, Fraction, Rate, Seed, Strict, merged, parse, read_yaml
+from barnlib.strict import FORM, Count, Fraction, Rate, Seed, Strict, merged, parse, read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS = ROOT / "params"
@@ -52,11 +52,55 @@ class SeismicParameters(Strict):
     heldout: Count
 
 
+class RecordsParameters(Strict):
+    """Pictures and questions that are taken from a folder of records, in place of counts of what is to be made."""
+
+    records: Annotated[str, Field(min_length=1)]  # relative to the repository, or absolute
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds ``card.json`` and the records that it accounts for."""
+        return ROOT / self.records
+
+
+MADE, TAKEN = f"{FORM}made", f"{FORM}taken"
+
+
+def _made_or_taken(value: Any) -> str | None:
+    """Which of the two forms a kind of picture has in a study file; None where it is neither, or a mixture."""
+    if isinstance(value, RecordsParameters):
+        return TAKEN
+    if isinstance(value, SceneParameters | SeismicParameters):
+        return MADE
+    if not isinstance(value, dict):
+        return None
+    if "records" not in value:
+        return MADE
+    return TAKEN if len(value) == 1 else None
+
+
+def _either(made: type[Strict]) -> Discriminator:
+    return Discriminator(
+        _made_or_taken,
+        custom_error_type="neither_made_nor_taken",
+        custom_error_message=f"expected either counts of what is to be made ({', '.join(made.model_fields)}) or "
+        "nothing but 'records', the folder of what is to be taken",
+    )
+
+
 class DataParameters(Strict):
+    """The pictures: each kind is either made here or taken from records."""
+
     seed: int
     image_size: Annotated[int, Field(ge=32)]  # pixels, square
-    scenes: SceneParameters
-    cards: SeismicParameters
+    scenes: Annotated[
+        Annotated[SceneParameters, Tag(MADE)] | Annotated[RecordsParameters, Tag(TAKEN)],
+        _either(SceneParameters),
+    ]
+    cards: Annotated[
+        Annotated[SeismicParameters, Tag(MADE)] | Annotated[RecordsParameters, Tag(TAKEN)],
+        _either(SeismicParameters),
+    ]
 
 
 class EncoderParameters(Strict):
@@ -349,7 +393,19 @@ def _with_base(path: Path) -> dict:
         raise ValueError(
             f"{path}: key 'base': a study with a base of its own cannot be one; name '{base['base']}'"
         )
-    return merged(base, content)
+    both = merged(base, content)
+    for kind in ("scenes", "cards"):
+        below, above = (_pictures(part, kind) for part in (base, content))
+        if above and ("records" in above) != ("records" in below):
+            both["data"][kind] = above  # counts of one study and records of the other are no mixture
+    return both
+
+
+def _pictures(content: dict, kind: str) -> dict:
+    """What a study file says of a kind of picture; {} where that is nothing, or no mapping."""
+    data = content.get("data")
+    said = data.get(kind) if isinstance(data, dict) else None
+    return said if isinstance(said, dict) else {}
 
 
 def _at_scale(path: Path, file: BaseModel, scale: str) -> BaseModel:

@@ -39,7 +39,7 @@ def first_of_each_kind(pictures: Sequence[Picture], count: int) -> list[Picture]
 def probe(
     train: np.ndarray, train_pictures: Sequence[Picture], test: np.ndarray, test_pictures: Sequence[Picture]
 ) -> pd.DataFrame:
-    """Probe every property that the pictures have.
+    """Probe every property that the pictures have; nothing says what is on a photograph, so none of it is probed.
 
     Args:
         train, test: float32[N, T, D] patch features of the pictures.
@@ -49,7 +49,7 @@ def probe(
         attributes), unit, n (things or pictures scored).
     """
     rows = []
-    if any(picture.kind == "scene" for picture in train_pictures):
+    if any("things" in picture.facts for picture in train_pictures):
         seen, unseen = _things(train, train_pictures), _things(test, test_pictures)
         rows += [_attribute(name, seen, unseen) for name in ATTRIBUTES]
     if any(picture.kind == "card" for picture in train_pictures):
@@ -62,11 +62,10 @@ def _things(features: np.ndarray, pictures: Sequence[Picture]) -> tuple[np.ndarr
     grid = round(features.shape[1] ** 0.5)
     read, facts = [], []
     for patches, picture in zip(features, pictures, strict=True):
-        if picture.kind == "scene":
-            for thing in picture.facts["things"]:
-                x, y, radius = thing["x"], thing["y"], thing["radius"]
-                read.append(patch_weights((x - radius, y - radius, x + radius, y + radius), grid) @ patches)
-                facts.append(thing)
+        for thing in picture.facts.get("things", ()):
+            x, y, radius = thing["x"], thing["y"], thing["radius"]
+            read.append(patch_weights((x - radius, y - radius, x + radius, y + radius), grid) @ patches)
+            facts.append(thing)
     return np.stack(read), facts
 
 

@@ -4,7 +4,8 @@ In:  an answer as a model gave it, and the item's facts and reference answer.
 Out: a `Score`, which predict.py writes into the predictions table and baselines.py uses in the same way;
      metrics.py aggregates the table.
 
-Scene questions: exact match after normalisation. Descriptions: F1 over six facts, read by rule, within the
+Scene questions: exact match after normalisation; with ten people's answers among the facts, the official accuracy of
+VQA. Descriptions: F1 over six facts, read by rule, within the
 tolerances below. Coordinates: strictly parsed and within a great-circle distance. An answer that cannot be
 read is wrong, never left out.
 """
@@ -18,6 +19,7 @@ from typing import Any
 from barnlib.data.answers import coordinate_stage, find_coordinates, find_facts, great_circle_km
 from barnlib.data.descriptions import FACTS
 from barnlib.data.earthquakes import REGIONS
+from barnlib.vqa_accuracy import AGREE, agreement, vqa_accuracy
 
 # A number is right within this share of the truth, a distance also within one degree; others must be equal.
 RELATIVE_TOLERANCE = {"distance_deg": 0.10, "p_time_s": 0.10, "s_minus_p_s": 0.15}
@@ -36,7 +38,7 @@ class Score:
     """What one answer is worth.
 
     Attributes:
-        score: 0 to 1; graded for descriptions (F1), 0 or 1 otherwise.
+        score: 0 to 1; graded for descriptions (F1) and where ten people answered, 0 or 1 otherwise.
         correct: the whole answer is right.
         parsed: what was read from the answer, ready for JSON; None if nothing could be read.
         details: why, by task; see the function of the task.
@@ -67,6 +69,22 @@ def score_scene_answer(answer: str, reference: str) -> Score:
     correct = given == normalise(reference)
     parsed = {"answer": given} if given else None
     return Score(float(correct), correct, parsed, {"verbatim": answer.strip() == reference})
+
+
+def score_agreement(answer: str, people: Sequence[str]) -> Score:
+    """The official accuracy of VQA (see :mod:`barnlib.vqa_accuracy`); correct where three or more people gave it.
+
+    Antol et al. 2015 (arXiv 1505.00468), section 4: an answer is deemed fully right if at least three people provided
+    it. With three of ten, the average over leaving out each person, which is the score, is 0.9. Details: `agree`, how
+    many gave it.
+
+    Raises:
+        ValueError: fewer than two people.
+    """
+    agree = sum(agreement(answer, people))
+    given = normalise(answer)
+    parsed = {"answer": given} if given else None
+    return Score(vqa_accuracy(answer, people), agree >= AGREE, parsed, {"agree": agree})
 
 
 # --- descriptions

@@ -8,7 +8,7 @@ Next: recipes.py and parameters.py say what the files of ``params/`` hold.
 import difflib
 import json
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,6 +17,8 @@ Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0)]
+FORM = "form: "
+"""Begins the tag of one of the forms that a key's value may have; pydantic names it among the keys, no file has it."""
 
 
 class Strict(BaseModel):
@@ -57,7 +59,7 @@ def parse(model: type[Model], path: Path, content: dict) -> Model:
 
 
 def _explain(path: Path, problem: Any, model: type[BaseModel]) -> str:
-    key = ".".join(str(part) for part in problem["loc"])
+    key = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(FORM))
     if problem["type"] == "extra_forbidden":
         # the same word may be a key elsewhere in the file, which is no suggestion
         others = [name for name in _keys(model) if name != problem["loc"][-1]]
@@ -78,10 +80,15 @@ def _keys(model: type[BaseModel]) -> list[str]:
     keys: list[str] = []
     for name, field in model.model_fields.items():
         keys.append(name)
-        for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
+        for part in _parts(field.annotation):
             if isinstance(part, type) and issubclass(part, BaseModel):
                 keys += _keys(part)
     return keys
+
+
+def _parts(annotation: Any) -> list[Any]:
+    """A type and all that it is put together from."""
+    return [annotation, *(part for one in get_args(annotation) for part in _parts(one))]
 
 
 def merged(base: dict, over: dict) -> dict:

@@ -1,6 +1,7 @@
 """A look at the validation split while a model is trained: loss and greedy accuracy per task on a fixed small subset.
 
-In:  a model between two optimiser steps, the first pictures of each kind of the validation split.
+In:  a model between two optimiser steps, the first pictures of each kind of the validation split that have a caption,
+     and the first that are asked about.
 Out: columns of history.csv: `TASK_nats`, `TASK_score`, `TASK_accuracy`. Tuning reads these and never the test split.
 """
 
@@ -41,15 +42,16 @@ class Validator:
         processes: Processes = ALONE,
     ) -> None:
         self._parts, self._processes = parts, processes
-        count = parts.study.monitor.images
-        self._pictures = [p for kind in KINDS for p in [p for p in pictures if p.kind == kind][:count]]
-        images = {picture.image for picture in self._pictures}
+        count, asked_about = parts.study.monitor.images, {item.image for item in items}
+        self._captioned = _first([picture for picture in pictures if picture.caption], count)
+        looked_at = _first([picture for picture in pictures if picture.image in asked_about], count)
+        images = {picture.image for picture in looked_at}
         tasks = parts.study.tasks
         self._items = {task: [i for i in items if i.task == task and i.image in images] for task in tasks}
 
     def captions(self, model: Model) -> dict[str, float]:
         """Mean nats of a dense caption, for the alignment stage."""
-        turns = [(picture.image, CAPTION_QUESTION, picture.caption) for picture in self._pictures]
+        turns = [(picture.image, CAPTION_QUESTION, picture.caption) for picture in self._captioned]
         return {f"{CAPTION}_nats": self._nats(model, turns)}
 
     def tasks(self, model: Model) -> dict[str, float]:
@@ -103,3 +105,8 @@ class Validator:
         packed = [(self._parts.rows[image], group) for image, group in groups.items()]
         size = self._parts.study.evaluation.batch_images
         return [packed[start : start + size] for start in range(0, len(packed), size)]
+
+
+def _first(pictures: Sequence[Picture], count: int) -> list[Picture]:
+    """The first pictures of each kind."""
+    return [one for kind in KINDS for one in [one for one in pictures if one.kind == kind][:count]]

@@ -14,7 +14,9 @@ from barnlib.data.answers import (
     find_facts,
     great_circle_km,
     parse_coordinates,
+    stated_facts,
 )
+from barnlib.data.descriptions import write_description
 from barnlib.data.earthquakes import REGIONS
 
 FIJI = ("Fiji Islands", "Fiji Islands Region", "South Of Fiji Islands", "Andreanof Islands, Aleutian Is.")
@@ -173,3 +175,25 @@ def test_great_circle_by_hand() -> None:
     assert great_circle_km(10, 20, 10, 20) == 0
     assert great_circle_km(90, 0, -90, 123) == pytest.approx(np.pi * 6371)
     assert np.isnan(great_circle_km(np.nan, 0, 0, [0, 1])).all()
+
+
+@pytest.mark.parametrize(
+    "region", ["East Central Pacific Ocean", "Near Coast Of Northern Chile", "Fiji Islands Region"]
+)
+def test_a_reference_states_its_facts_wherever_the_earthquake_was(region: str) -> None:
+    """A recorded earthquake may lie in a region that no made one does, or whose name holds another's."""
+    facts = {
+        "magnitude_class": "strong",
+        "depth_class": "deep",
+        "region": region,
+        "distance_deg": 27,
+        "p_time_s": 340,
+        "s_minus_p_s": 280,
+    }
+    for seed in range(5):
+        assert stated_facts(write_description(facts, np.random.default_rng(seed))) == facts
+
+
+def test_a_reference_that_does_not_state_every_fact_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not state depth_class, distance_deg, p_time_s, s_minus_p_s"):
+        stated_facts("A strong earthquake in the Banda Sea.")

@@ -107,6 +107,16 @@ def test_every_baseline_fills_the_predictions_table() -> None:
     assert found["parsed"].map(json.loads).notna().all()
 
 
+def test_a_type_that_training_lacks_is_guessed_from_all_of_the_task() -> None:
+    unseen = [scene(k, "circle", "shape", ("circle", "square")) for k in range(300)]
+    found = rows(unseen, names=["most_frequent", "random_answer"])
+    answers = found.groupby("backbone")["answer"]
+    assert answers.unique()["most_frequent"].tolist() == ["yes"]  # 4 of the 11 scene questions of training
+    drawn = answers.value_counts(normalize=True)["random_answer"]
+    assert set(drawn.index) == {"red", "blue", "yes", "3"}
+    assert drawn["yes"] == pytest.approx(4 / 11, abs=0.1)
+
+
 def test_random_answers_come_from_training() -> None:
     items = [scene(200 + k, "red") for k in range(400)]
     found = rows(items, names=["random_answer"])
@@ -130,8 +140,16 @@ def test_the_analyses_take_baselines() -> None:
 def test_what_cannot_be_guessed_is_named() -> None:
     with pytest.raises(ValueError, match="unknown baseline oracle; there are most_frequent"):
         rows(names=["oracle"])
-    with pytest.raises(ValueError, match=r"no question of type 'shape' with the answers \(circle, square\)"):
-        rows([scene(1, "circle", "shape", ("circle", "square"))])
+    with pytest.raises(ValueError, match="training holds no question of the task vqa_scene to guess from"):
+        baseline_predictions(
+            [locate(1, 0.0, 0.0)],
+            [scene(1, "circle", "shape", ("circle", "square"))],
+            study="toy",
+            split="test",
+            tolerance_km=1000.0,
+            rng=RNG(0),
+            names=["most_frequent"],
+        )
     with pytest.raises(ValueError, match="training holds no coordinates"):
         baseline_predictions(
             TRAIN[:3],

@@ -7,7 +7,15 @@ import jinja2
 import pytest
 import yaml
 
-from barnlib.parameters import ROOT, BackboneFile, EncoderFile, load_backbone, load_study, study_names
+from barnlib.parameters import (
+    ROOT,
+    BackboneFile,
+    EncoderFile,
+    RecordsParameters,
+    load_backbone,
+    load_study,
+    study_names,
+)
 from barnlib.report import reference
 from barnlib.report.book_pages import (
     Run,
@@ -121,6 +129,19 @@ def test_every_figure_that_prose_names_exists(name):
             assert piece in made, f"{path.name} includes {piece}"
 
 
+def test_splits_are_counted_where_pictures_are_made_and_named_where_they_are_taken():
+    study = load_study("smoke")
+    made = pieces(study, [], Path("nowhere"), {})["splits"].splitlines()
+    assert made[2] == "| train | 32 | 32 |" and made[5] == "| heldout | – | 4 |"
+    assert made[-1] == "Each scene carries 4 questions."
+    data = study.data.model_copy(update={"scenes": RecordsParameters(records="barns")})
+    taking = study.model_copy(update={"data": data})
+    taken = pieces(taking, [], Path("nowhere"), {})["splits"].splitlines()
+    assert taken[2] == "| train | from records | 32 |"
+    assert taken[-1] == "Scenes carry the questions that their records have."
+    assert substitutions(taking)["study"]["data"]["scenes"] == {"records": "barns"}
+
+
 def test_whole_numbers_are_written_as_such():
     values = substitutions(load_study("nano"))["study"]
     assert isinstance(values["evaluation"]["tolerance_km"], int)
@@ -169,7 +190,14 @@ def test_the_examples_of_the_page_on_extending_load():
     blocks = re.findall(
         r"```{code-block} yaml\n:caption: params/(\w+)/[\w-]+\.yaml\n(.*?)```", text, re.DOTALL
     )
-    assert [folder for folder, _ in blocks] == ["backbones", "encoders", "studies", "studies", "backbones"]
+    assert [folder for folder, _ in blocks] == [
+        "backbones",
+        "encoders",
+        "studies",
+        "studies",
+        "studies",
+        "backbones",
+    ]
     models = {"backbones": BackboneFile, "encoders": EncoderFile}  # tests/test_extend.py follows the studies
     for folder, block in blocks:
         if folder in models:

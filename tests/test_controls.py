@@ -1,5 +1,7 @@
 """Control encoders: random weights that a seed decides, and an oracle whose facts can be read off and nothing else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from transformers import CLIPVisionModel
@@ -108,6 +110,14 @@ def test_random_weights_are_made_once_and_differ_from_the_trained(study, monkeyp
     assert not np.allclose(*(each[name].detach().numpy() for each in weights))
     assert "seed 4" in encoder_card(encoder)["what"]
     assert features.load(study).values.shape[1:] == (9, 16)
+
+
+def test_the_oracle_refuses_photographs(scenes):
+    photograph = replace(scenes[0], facts={})
+    with pytest.raises(
+        ValueError, match="nothing says it of a photograph; expected scenes that are made here"
+    ):
+        oracle_features([photograph], TOKENS, WIDTH, SEED)
 
 
 def test_published_weights_without_a_card_are_described_all_the_same(study):

@@ -41,7 +41,14 @@ def barns(tmp_path):
 
 
 def test_the_page_shows_a_whole_dataset():
-    assert [name for name, _ in EXAMPLE.findall(PAGE)] == ["dataset.yaml", "mine.json", "held.json"]
+    assert [name for name, _ in EXAMPLE.findall(PAGE)] == [
+        "dataset.yaml",
+        "mine.json",
+        "said.json",
+        "tuning.json",
+        "told.json",
+        "held.json",
+    ]
 
 
 def test_the_pages_command_writes_records_and_card(barns):
@@ -61,8 +68,12 @@ def test_the_pages_command_writes_records_and_card(barns):
     ]
     for split, counted in card["splits"].items():
         items = read_items(barns / f"{split}.json")
-        require_images(barns, [item.image for item in items])
-        assert (counted["items"], counted["images"]) == (len(items), len({item.image for item in items}))
+        captions = barns / f"{split}.pictures.json"
+        described = read_pictures(captions) if captions.exists() else []
+        images = {record.image for record in (*items, *described)}
+        require_images(barns, images)
+        assert (counted["items"], counted["captions"]) == (len(items), len(described))
+        assert counted["images"] == len(images)
         assert sum(counted["question_types"].values()) == len(items)
         for name, digest in (counted["read_from"] | counted["records"]).items():
             assert hashlib.sha256((barns / name).read_bytes()).hexdigest() == digest
@@ -83,7 +94,7 @@ def test_a_second_time_gives_the_same_card_and_drops_what_is_gone(barns):
 
 
 def test_an_image_in_two_splits_is_refused_and_nothing_is_written(barns):
-    (image,) = {record["image"] for record in json.loads((barns / "held.json").read_text())}
+    image = json.loads((barns / "held.json").read_text())[0]["image"]
     other = next(record["image"] for record in json.loads((barns / "mine.json").read_text()))
     (barns / "photographs" / image).write_bytes((barns / "photographs" / other).read_bytes())
     before = sorted(path.name for path in barns.iterdir())
@@ -145,7 +156,7 @@ def test_the_official_formats_side_by_side(tmp_path):
     ("change", "message"),
     [
         ({"licence": ""}, r"dataset\.yaml: key 'licence': expected text that is not empty"),
-        ({"license": "x"}, r"dataset\.yaml: unknown key 'license'; expected licence, name"),
+        ({"license": "x"}, r"dataset\.yaml: unknown key 'license'; expected citation, licence, name"),
         ({"splits": {}}, "key 'splits': expected one or more of train, validation, test, heldout"),
         ({"splits": {"dev": {}}}, r"splits: unknown key 'dev'; expected heldout, test, train, validation"),
         (

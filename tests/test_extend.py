@@ -14,10 +14,13 @@ import pytest
 import yaml
 
 from barnlib import parameters, predict
-from barnlib.data.build import build_data
+from barnlib.artefacts import read_json
+from barnlib.data.build import build_data, load_items
+from barnlib.data.dataset_card import make_card
 from barnlib.data.records import SPLITS
 from barnlib.parameters import ROOT, TASKS_OF_THE_PAPER, Study, load_study
 from tests import test_notebooks
+from tests.own_records import draw_photograph, write_earthquakes
 
 PAGE = (ROOT / "book" / "extend.md").read_text(encoding="utf-8")
 EXAMPLE = re.compile(
@@ -297,3 +300,44 @@ def test_the_claim_is_decided_by_what_the_page_found(with_a_page: Path):
     for finding in findings:
         older, newest, estimate = finding.split(",")
         assert float(estimate) == pytest.approx(scores[newest] - scores[older])
+
+
+@pytest.mark.slow
+def test_a_study_on_own_data_is_run(
+    tiny_params: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_preflight: None
+):
+    """The page's photographs and its recorded earthquakes, from a local data centre, through training and evaluation.
+
+    Its study has that of the tests as its base.
+    """
+    for file, content in blocks("Your own pictures").items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(content, encoding="utf-8")
+    asked = [path for path in sorted((tmp_path / "barns").glob("*.json"))]
+    images = dict.fromkeys(record["image"] for path in asked for record in read_records(path))
+    for number, image in enumerate(images):
+        draw_photograph(tmp_path / "barns/photographs" / image, number)
+    make_card(tmp_path / "barns")
+    write_earthquakes(tmp_path / "march")
+    params = shutil.copytree(tiny_params, tmp_path / "params")
+    ((file, content),) = blocks("A study on your own data").items()
+    (tmp_path / file).write_text(yaml.safe_dump(yaml.safe_load(content) | {"base": "tiny"}), encoding="utf-8")
+
+    monkeypatch.setattr(parameters, "PARAMS", params)
+    monkeypatch.setattr(parameters, "ROOT", tmp_path)
+    monkeypatch.setenv("BARNLIB_RUNS", str(tmp_path / "runs"))
+    study = load_study(Path(file).stem)
+    table = pd.read_parquet(predict.evaluate_run(study, "plain", 0) / "predictions.parquet")
+    folder = build_data(study)
+    origin = read_json(folder / "taken.json")
+    for split in ("test", "heldout"):
+        seen = table[(table["split"] == split) & (table["condition"] == "image")]
+        items = {item.id: item for item in load_items(study, split)}
+        assert set(seen["item"]) == set(items) and len(items) == {"test": 6, "heldout": 4}[split]
+    photographs = {origin[item.image] for item in load_items(study, "test") if item.task == "vqa_scene"}
+    assert photographs == {"photographs/old.jpg", "photographs/round.jpg"}
+    card = read_json(folder / "card.json")
+    described = yaml.safe_load(blocks("Your own pictures")["barns/dataset.yaml"])
+    assert card["taken"]["scene"]["licence"] == described["licence"]
+    assert card["taken"]["card"]["citation"].startswith("https://doi.org/")
+    assert card["counts"]["heldout"]["pictures"] == {"card": 2}

@@ -29,7 +29,8 @@ def test_the_pages_example_is_read_as_it_says():
     assert request.events == EventRequest(data_centre="USGS", min_magnitude=6.0)
     assert request.stations == StationRequest(data_centre="EARTHSCOPE", networks=("IU", "II"))
     assert {name: (span.begins, span.ends) for name, span in request.splits.items()} == {
-        "train": (UTCDateTime(2011, 3, 1), UTCDateTime(2011, 3, 21)),
+        "train": (UTCDateTime(2011, 3, 1), UTCDateTime(2011, 3, 18)),
+        "validation": (UTCDateTime(2011, 3, 18), UTCDateTime(2011, 3, 21)),
         "test": (UTCDateTime(2011, 3, 21), UTCDateTime(2011, 4, 1)),
     }
     assert request.held_out_regions == ("Near Coast Of Northern Chile",)

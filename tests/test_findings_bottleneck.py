@@ -27,6 +27,18 @@ def test_the_widest_gap_to_the_best_backbone_is_said():
     )
 
 
+def test_the_hardest_attribute_is_that_of_the_studys_encoder():
+    table = pd.DataFrame(
+        [
+            ("colour", "trained encoder", 0.9, 0.2),
+            ("shape", "trained encoder", 0.6, 0.3),
+            ("size", "random encoder", 0.1, 0.5),
+        ],
+        columns=["property", "kind", "value", "chance"],
+    )
+    assert said.hardest_title(table) == "The hardest attribute to read is shape: 60%, by chance 30%"
+
+
 def test_encoders_are_compared_by_their_mean_score():
     table = pd.DataFrame({"encoder": ["CLIP", "SigLIP", "CLIP"], "estimate": [0.2, 0.5, 0.4]})
     assert said.encoders_title(table) == "Mean score over tasks and backbones: CLIP 30%, SigLIP 50%"

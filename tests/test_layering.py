@@ -13,7 +13,7 @@ PACKAGE = ROOT / "barnlib"
 # A module may import only from its own layer and those above it.
 LAYERS = (
     {"", "launch", "processes", "strict"},
-    {"recipes"},
+    {"recipes", "vqa_accuracy"},
     {"parameters"},
     {"artefacts", "geometry"},
     {"data", "tasks", "scoring"},

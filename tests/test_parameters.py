@@ -12,6 +12,7 @@ from barnlib.data.records import TASKS
 from barnlib.parameters import (
     TASKS_OF_THE_PAPER,
     Backbone,
+    RecordsParameters,
     Study,
     digest,
     load_backbone,
@@ -129,6 +130,19 @@ def test_colours_are_different():
         ),
         ({"evaluation__tolerance_km": float("inf")}, r"key 'evaluation\.tolerance_km'.*finite number"),
         ({"seed": [0]}, r"unknown key 'seed'; did you mean 'seeds'"),
+        (
+            {"data__scenes": {"records": "barns", "train": 3}},
+            r"nano\.yaml: key 'data\.scenes': expected either counts of what is to be made \(train, validation, test, "
+            r"questions\) or nothing but 'records'",
+        ),
+        (
+            {"data__cards": 3},
+            r"key 'data\.cards': expected either counts .*heldout\) or nothing but 'records'.*found 3",
+        ),
+        ({"data__cards": {"records": 3}}, r"key 'data\.cards\.records': .*valid string; found 3"),
+        ({"data__cards__held": 3}, r"unknown key 'data\.cards\.held'; did you mean 'heldout'"),
+        ({"data__scenes__test": 0}, r"key 'data\.scenes\.test'.*greater than or equal to 1; found 0"),
+        ({"data": 3}, r"key 'data'.*found 3"),
     ],
 )
 def test_malformed_study_is_refused(params, change, message):
@@ -198,3 +212,39 @@ def test_a_study_may_hold_only_what_differs_from_its_base(params):
     other, base = load_study("other"), load_study("nano")
     assert (other.name, other.title, other.align.epochs) == ("other", "Other", 7.0)
     assert other.align.batch_images == base.align.batch_images and other.data == base.data
+
+
+def test_a_kind_of_picture_is_made_or_taken_and_no_mixture_comes_of_a_base(params):
+    base = load_study("nano")
+    taken = "base: nano\ndata:\n  scenes: {records: barns}\n  cards: {records: /quakes/records}\n"
+    (params / "studies/other.yaml").write_text(taken)
+    other = load_study("other")
+    assert isinstance(other.data.scenes, RecordsParameters) and isinstance(
+        other.data.cards, RecordsParameters
+    )
+    assert other.data.scenes.folder == parameters.ROOT / "barns"
+    assert other.data.cards.folder == Path("/quakes/records")
+    assert (other.data.seed, other.data.image_size) == (base.data.seed, base.data.image_size)
+    assert Study.model_validate_json(other.model_dump_json()) == other
+
+    content = yaml.safe_load((params / "studies/nano.yaml").read_text())
+    content["data"]["scenes"] = {"records": "barns"}
+    (params / "studies/taking.yaml").write_text(yaml.safe_dump(content))
+    counts = base.data.scenes.model_dump()
+    (params / "studies/other.yaml").write_text(yaml.safe_dump({"base": "taking", "data": {"scenes": counts}}))
+    assert load_study("other").data == base.data
+    (params / "studies/other.yaml").write_text("base: nano\ndata: {scenes: {train: 7}}\n")
+    assert load_study("other").data.scenes == base.data.scenes.model_copy(update={"train": 7})
+
+
+def test_a_mixture_over_a_base_is_refused_as_any_other(params):
+    for said in ("{scenes: 3}", "3", "{scenes: {records: barns, train: 3}}"):
+        (params / "studies/other.yaml").write_text(f"base: nano\ndata: {said}\n")
+        with pytest.raises(ValueError, match=r"other\.yaml: key 'data"):
+            load_study("other")
+
+
+def test_counts_are_written_as_they_were_before_records_could_be_named():
+    """What decides a made data folder: its digest is that of the keys in the file."""
+    content = yaml.safe_load((parameters.PARAMS / "studies/smoke.yaml").read_text())
+    assert load_study("smoke").data.model_dump() == content["data"]

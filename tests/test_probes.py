@@ -1,5 +1,7 @@
 """Probes find what is there, and nothing where there is nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,3 +54,15 @@ def test_probe_reads_nothing_from_noise(pictures):
 def test_the_first_of_each_kind_are_taken(pictures):
     assert [one.image for one in first_of_each_kind(pictures[1:], 2)] == ["1.png", "3.png", "2.png", "4.png"]
     assert len(first_of_each_kind(pictures, 1000)) == len(pictures) and first_of_each_kind(pictures, 0) == []
+
+
+def test_what_is_on_a_photograph_is_not_probed(pictures):
+    """Photographs among the scenes change nothing; where there is nothing else, cards alone are probed."""
+    features = planted(pictures, np.random.default_rng(0), 1.0)
+    mixed = [replace(one, facts={}) if n % 4 == 0 else one for n, one in enumerate(pictures)]
+    rows = probe(features[:120], mixed[:120], features[120:], mixed[120:]).set_index("property")
+    things = sum(len(one.facts.get("things", ())) for one in mixed[120:])
+    assert rows.n["colour"] == things and rows.value["colour"] > 0.9
+    bare = [replace(one, facts={}) if one.kind == "scene" else one for one in pictures]
+    rows = probe(features[:120], bare[:120], features[120:], bare[120:])
+    assert list(rows["property"]) == list(NUMBERS)

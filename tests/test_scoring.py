@@ -155,6 +155,34 @@ def test_the_tolerance_is_the_study_s() -> None:
     assert not score("seismic_coordinates", answer, PLACE, "", tolerance_km=200).correct
 
 
+@pytest.mark.parametrize(
+    ("answer", "agree", "worth", "correct"),
+    [
+        ("barn", 4, 1.0, True),
+        ("A barn.", 4, 1.0, True),
+        ("silo", 3, 0.9, True),
+        ("shed", 2, 0.6, False),
+        ("yard", 1, 0.3, False),
+        ("", 0, 0.0, False),
+    ],
+)
+def test_ten_people_are_asked_where_they_answered(
+    answer: str, agree: int, worth: float, correct: bool
+) -> None:
+    """By hand: with n of ten who agree, n averages see n - 1 others and the rest n, each worth a third up to 1."""
+    people = ["barn"] * 4 + ["silo"] * 3 + ["shed"] * 2 + ["yard"]
+    result = judge("vqa_scene", answer, {"answers": people}, "barn")
+    assert result.score == pytest.approx(worth) and result.correct is correct
+    assert result.details == {"agree": agree}
+    assert (result.parsed is None) == (not answer)
+
+
+def test_the_reference_plays_no_part_beside_the_ten() -> None:
+    assert judge("vqa_scene", "silo", {"answers": ["silo"] * 10}, "barn").score == 1.0
+    assert judge("vqa_scene", "two", {"answers": ["2"] * 10}, "2").score == 0.0, "the official form, not ours"
+    assert judge("vqa_scene", "two", {}, "2").score == 1.0
+
+
 @given(st.sampled_from(TASKS), st.text(max_size=80))
 @settings(deadline=None)
 def test_any_answer_has_a_score_and_a_parse_that_json_can_hold(task: str, answer: str) -> None:

@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from barnlib import first_cell
+from barnlib.data.dataset_card import make_card
 from barnlib.parameters import ROOT, load_study
+from tests.own_records import write_photographs
 
 pytestmark = pytest.mark.slow
 SEEDS = (0, 3)
@@ -185,3 +187,19 @@ def test_an_executed_notebook_survives_its_failure(project: Path) -> None:
 def test_a_wrong_study_is_refused(project: Path) -> None:
     done = snakemake(project, "--config", "study=smokee")
     assert done.returncode != 0 and "did you mean 'smoke'" in done.stdout + done.stderr
+
+
+def test_changed_records_rerun_the_data_and_what_follows(project: Path, tmp_path: Path) -> None:
+    records = write_photographs(tmp_path / "barns")
+    study_file = project / "params" / "studies" / "smoke.yaml"
+    edit(study_file, "data", "scenes", value={"records": str(records)})
+    done = snakemake(project)
+    assert done.returncode == 0, done.stderr
+    assert planned(project) == Counter()
+    (records / "card.json").touch()
+    assert planned(project) == Counter(), "the time of a file plays no part"
+    description = yaml.safe_load((records / "dataset.yaml").read_text())
+    (records / "dataset.yaml").write_text(yaml.safe_dump(description | {"licence": "another"}))
+    make_card(records)
+    plan = planned(project)
+    assert plan["data"] == plan["encoder"] == plan["book"] == 1 and plan["train"] == plan["evaluate"] == RUNS

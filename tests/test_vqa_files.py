@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from barnlib.analyses.vqa_accuracy import vqa_report
+from barnlib.analyses.vqa_report import vqa_report
 from barnlib.data.records import read_items, write_items
 from barnlib.data.vqa_files import read_results, read_vqa
 

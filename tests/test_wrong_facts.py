@@ -52,7 +52,7 @@ def test_a_text_in_other_words_is_refused() -> None:
 
 def test_versions_have_as_many_wrong_facts_as_they_say() -> None:
     given_rows = rows()
-    found = with_wrong_facts(given_rows, RNG(1), (TRUTH["region"], OTHER["region"]))
+    found = with_wrong_facts(given_rows, RNG(1))
     assert found["version"].tolist() == [*"0123456", REWORDED] * 6
     for row in found.itertuples():
         truth = (TRUTH, OTHER)[int(row.item) % 2]
@@ -63,7 +63,7 @@ def test_versions_have_as_many_wrong_facts_as_they_say() -> None:
 
 
 def test_words_reward_a_wrong_fact_more_than_other_words_for_the_right_ones() -> None:
-    found = with_wrong_facts(rows(40), RNG(2), (TRUTH["region"], OTHER["region"]))
+    found = with_wrong_facts(rows(40), RNG(2))
     scores = found.assign(rouge=rouge_l(found["answer"].tolist(), found["reference"].tolist()))
     mean = scores.groupby("version")["rouge"].mean()
     assert mean["0"] == 1 and mean["1"] > 0.85 and mean["1"] > mean[REWORDED]
@@ -72,7 +72,7 @@ def test_words_reward_a_wrong_fact_more_than_other_words_for_the_right_ones() ->
 
 def test_a_fact_without_a_second_value_is_refused() -> None:
     with pytest.raises(ValueError, match="no description states another"):
-        with_wrong_facts(rows(1), RNG(0), (TRUTH["region"],))
+        with_wrong_facts(rows(1), RNG(0))
 
 
 def test_a_reference_without_a_fact_is_refused() -> None:

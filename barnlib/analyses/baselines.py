@@ -6,16 +6,17 @@ Out: rows shaped like the predictions table of predict.py, with the baseline's n
 
 - `most_frequent`: the best constant. Scene questions get the most frequent training answer among questions of
   the same type with the same closed list (the wording gives the list away, so this is stronger than the type
-  alone); descriptions the facts that are right most often under the scoring tolerances; coordinates the training
+  alone; where training has none such, as can be with questions that others asked, among all of the task);
+  descriptions the facts that are right most often under the scoring tolerances; coordinates the training
   epicentre with most others within the study's tolerance.
-- `random_answer`: the answer of a random training question of the same type and list.
+- `random_answer`: the answer of a random training question of the same type and list, or else of the task.
 - `mean_location`, `median_location`: coordinates only. The mean of the training epicentres as unit vectors, and
   the medians of latitude and of longitude on the card's map, whose left edge is 30 W.
 """
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ BASELINES = ("most_frequent", "random_answer", "mean_location", "median_location
 MAP_EDGE_DEG = -30.0
 
 Guess = Callable[[Item], str | None]
+Kind = tuple[Any, ...]
 
 
 def baseline_predictions(
@@ -59,7 +61,7 @@ def baseline_predictions(
         `PREDICTION_COLUMNS`; log-probabilities, tokens and stop reason are missing, the seed is 0.
 
     Raises:
-        ValueError: an unknown baseline, or a question of a type and closed list that training does not have.
+        ValueError: an unknown baseline, or a question of a task that training does not have.
     """
     unknown = [name for name in names if name not in BASELINES]
     if unknown:
@@ -82,15 +84,13 @@ def baseline_predictions(
 
 def most_frequent(train: Sequence[Item], tolerance_km: float, rng: np.random.Generator) -> Guess:
     """The best constant answer of each kind of question, learned from the training items."""
-    counts: defaultdict[tuple[str, tuple[str, ...]], Counter[str]] = defaultdict(Counter)
-    for item in train:
-        counts[_kind(item)][item.answer] += 1
+    counts = {kind: Counter(answers) for kind, answers in _answers(train).items()}
     facts = typical_facts([item.facts for item in train if item.task == "seismic_description"])
     places = _places(train)
     densest = write_coordinates(*densest_location(places, tolerance_km)) if len(places) else ""
 
     def guess(item: Item) -> str:
-        seen = counts[_known(_kind(item), counts)]
+        seen = counts[_known(item, counts)]
         if item.task == "seismic_description":
             return write_description(facts, rng)
         return densest if item.task == "seismic_coordinates" else seen.most_common(1)[0][0]
@@ -99,13 +99,11 @@ def most_frequent(train: Sequence[Item], tolerance_km: float, rng: np.random.Gen
 
 
 def random_answer(train: Sequence[Item], rng: np.random.Generator) -> Guess:
-    """The answer of a random training question of the same type and closed list."""
-    answers: defaultdict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
-    for item in train:
-        answers[_kind(item)].append(item.answer)
+    """The answer of a random training question of the same type and closed list, or else of the task."""
+    answers = _answers(train)
 
     def guess(item: Item) -> str:
-        seen = answers[_known(_kind(item), answers)]
+        seen = answers[_known(item, answers)]
         return seen[int(rng.integers(len(seen)))]
 
     return guess
@@ -176,15 +174,24 @@ def _times_right(name: str, guess: Any, values: Counter[Any]) -> int:
     return sum(count for truth, count in values.items() if fact_is_right(name, guess, truth))
 
 
-def _kind(item: Item) -> tuple[str, tuple[str, ...]]:
-    return item.question_type, item.choices
+def _answers(train: Sequence[Item]) -> dict[Kind, list[str]]:
+    """Training answers by type and closed list, and by task, in the order of the items."""
+    answers: defaultdict[Kind, list[str]] = defaultdict(list)
+    for item in train:
+        for kind in _kinds(item):
+            answers[kind].append(item.answer)
+    return dict(answers)
 
 
-def _known(kind: tuple[str, tuple[str, ...]], seen: Any) -> tuple[str, tuple[str, ...]]:
-    if kind not in seen:
-        raise ValueError(
-            f"training holds no question of type '{kind[0]}' with the answers ({', '.join(kind[1])}) to guess from"
-        )
+def _kinds(item: Item) -> tuple[Kind, Kind]:
+    """What an item shares with the questions that its answer is guessed from: type and closed list, else the task."""
+    return (item.task, item.question_type, item.choices), (item.task,)
+
+
+def _known(item: Item, seen: Mapping[Kind, Any]) -> Kind:
+    kind = next((kind for kind in _kinds(item) if kind in seen), None)
+    if kind is None:
+        raise ValueError(f"training holds no question of the task {item.task} to guess from")
     return kind
 
 

@@ -18,9 +18,8 @@ import numpy as np
 import pandas as pd
 
 from barnlib.analyses.intervals import Interval, Resampling, proportion_interval, ratio_interval
-from barnlib.data.answers import extract_facts
+from barnlib.data.answers import stated_facts
 from barnlib.data.descriptions import FACTS
-from barnlib.data.earthquakes import REGIONS
 from barnlib.scoring import score_description
 
 PREDICTION_COLUMNS = (
@@ -123,7 +122,7 @@ def paired_differences(
     return pd.DataFrame(rows, columns=[*by, "a", "b", *ESTIMATE_COLUMNS])
 
 
-def fact_verdicts(predictions: pd.DataFrame, regions: Sequence[str] = REGIONS) -> pd.DataFrame:
+def fact_verdicts(predictions: pd.DataFrame) -> pd.DataFrame:
     """One row per description and fact: the columns of the prediction, `fact`, and `verdict`.
 
     The verdict is right, wrong, missing or contradiction (scoring.py). Rows of other tasks are left out.
@@ -132,7 +131,7 @@ def fact_verdicts(predictions: pd.DataFrame, regions: Sequence[str] = REGIONS) -
         ValueError: a reference that does not state every fact.
     """
     rows = predictions[predictions["task"] == "seismic_description"].reset_index(drop=True)
-    truths = {reference: _truth(reference, regions) for reference in rows["reference"].unique()}
+    truths = {reference: stated_facts(reference) for reference in rows["reference"].unique()}
     verdicts = [
         score_description(answer, truths[reference]).details["verdicts"]
         for answer, reference in zip(rows["answer"], rows["reference"], strict=True)
@@ -146,8 +145,6 @@ def fact_verdicts(predictions: pd.DataFrame, regions: Sequence[str] = REGIONS) -
 def fact_table(
     predictions: pd.DataFrame,
     by: Sequence[str] = ("backbone",),
-    *,
-    regions: Sequence[str] = REGIONS,
     **how: Unpack[Resampling],
 ) -> pd.DataFrame:
     """Precision, recall, F1 and share of contradictions of descriptions, for each fact and for all together.
@@ -160,7 +157,7 @@ def fact_table(
         precision without any stated fact is NaN.
     """
     check_predictions(predictions, (*by, "task", "answer", "reference"), by)
-    long = fact_verdicts(predictions, regions)
+    long = fact_verdicts(predictions)
     right = (long["verdict"] == "right").to_numpy(dtype=np.float64)
     stated = (long["verdict"] != "missing").to_numpy(dtype=np.float64)
     asked = np.ones(len(long))
@@ -324,11 +321,3 @@ def _difference(a: pd.DataFrame, b: pd.DataFrame, value: str, names: str) -> pd.
     sign = 1.0 if several is b else -1.0
     difference = sign * (joined[value].astype(float) - joined[f"{value}_single"].astype(float))
     return joined.assign(difference=difference)
-
-
-def _truth(reference: str, regions: Sequence[str]) -> Mapping[str, Any]:
-    facts = extract_facts(reference, regions)
-    missing = [name for name in FACTS if name not in facts]
-    if missing:
-        raise ValueError(f"the reference {reference!r} does not state {', '.join(missing)}")
-    return facts

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from barnlib.data.answers import extract_facts
+from barnlib.data.answers import stated_facts
 from barnlib.data.descriptions import (
     DISTANCE_SENTENCES,
     FACTS,
@@ -21,7 +21,6 @@ from barnlib.data.descriptions import (
     TIME_SENTENCES,
     write_description,
 )
-from barnlib.data.earthquakes import REGIONS
 from barnlib.scoring import fact_is_right
 
 REWORDED = "reworded"
@@ -45,9 +44,7 @@ def restated(reference: str, facts: Mapping[str, Any], changed: Mapping[str, Any
     )
 
 
-def with_wrong_facts(
-    predictions: pd.DataFrame, rng: np.random.Generator, regions: Sequence[str] = REGIONS
-) -> pd.DataFrame:
+def with_wrong_facts(predictions: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Each description of a table with none to all of its facts made wrong, and once reworded with all facts right.
 
     A wrong value is that of another description of the table, and wrong by the tolerances of scoring.py. Facts are
@@ -64,11 +61,7 @@ def with_wrong_facts(
         ValueError: a reference that does not state every fact, or a fact that has no second value in the table.
     """
     items = predictions[predictions["task"] == "seismic_description"].drop_duplicates("item")
-    stated = [extract_facts(reference, regions) for reference in items["reference"]]
-    for reference, facts in zip(items["reference"], stated, strict=True):
-        missing = [name for name in FACTS if name not in facts]
-        if missing:
-            raise ValueError(f"the reference {reference!r} does not state {', '.join(missing)}")
+    stated = [stated_facts(reference) for reference in items["reference"]]
     rows = []
     for row, facts in zip(items.to_dict("records"), stated, strict=True):
         changed: dict[str, Any] = {}

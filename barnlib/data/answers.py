@@ -17,7 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from barnlib.data.earthquakes import DEPTH_CLASSES, MAGNITUDE_CLASSES, REGIONS, depth_class, magnitude_class
+from barnlib.data.descriptions import FACTS
+from barnlib.data.earthquakes import (
+    DEPTH_CLASSES,
+    MAGNITUDE_CLASSES,
+    REGIONS,
+    depth_class,
+    magnitude_class,
+    region_names,
+)
 
 EARTH_RADIUS_KM = 6371.0
 
@@ -60,6 +68,19 @@ def extract_facts(text: str, regions: Sequence[str] = REGIONS) -> dict[str, Any]
         regions: the region names to look for, as they are spelt in the facts (case is ignored).
     """
     return {name: values[0] for name, values in find_facts(text, regions).items() if len(values) == 1}
+
+
+def stated_facts(reference: str) -> dict[str, Any]:
+    """The six facts of a reference description, whose region may be any, as a recorded earthquake's may.
+
+    Raises:
+        ValueError: a text that does not state every fact once.
+    """
+    facts = extract_facts(reference, region_names())
+    missing = [name for name in FACTS if name not in facts]
+    if missing:
+        raise ValueError(f"the reference {reference!r} does not state {', '.join(missing)}")
+    return facts
 
 
 def contradictions(text: str, regions: Sequence[str] = REGIONS) -> dict[str, tuple[Any, ...]]:

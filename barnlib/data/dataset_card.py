@@ -31,7 +31,7 @@ from barnlib.parameters import digest
 
 DESCRIPTION, CARD = "dataset.yaml", "card.json"
 MADE_BY = "barnlib.data.dataset_card"
-KEYS = ("name", "source", "licence", "numbered_by_split", "splits")
+KEYS = ("name", "source", "licence", "citation", "numbered_by_split", "splits")
 # Format -> the keys of a split that name its files.
 FORMATS = {"llava": ("file",), "vqa": ("questions", "annotations"), "gqa": ("file",)}
 
@@ -70,6 +70,7 @@ def make_card(folder: Path) -> dict[str, Any]:
         "name": description.text("name"),
         "source": description.text("source"),
         "licence": description.text("licence"),
+        **({"citation": description.text("citation")} if "citation" in description.content else {}),
         "images_compared_by": ["content"] if numbered else ["content", "name"],
         "splits": {
             name: {

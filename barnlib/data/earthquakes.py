@@ -158,6 +158,12 @@ def region_name(latitude_deg: float, longitude_deg: float) -> str:
 
 
 @lru_cache(maxsize=1)
+def region_names() -> tuple[str, ...]:
+    """Every Flinn-Engdahl region, as :func:`region_name` names it: a recorded earthquake may lie in any."""
+    return tuple(dict.fromkeys(name.title() for name in _flinn_engdahl().names))
+
+
+@lru_cache(maxsize=1)
 def _flinn_engdahl() -> FlinnEngdahl:
     return FlinnEngdahl()
 

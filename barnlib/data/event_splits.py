@@ -13,13 +13,12 @@ that share an earthquake are refused.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated, Any
 
 import numpy as np
 from obspy import UTCDateTime
-from obspy.geodetics import FlinnEngdahl, gps2dist_azimuth
+from obspy.geodetics import gps2dist_azimuth
 from pydantic import Field, field_validator, model_validator
 
 from barnlib.data.earthquakes import (
@@ -30,6 +29,7 @@ from barnlib.data.earthquakes import (
     locate,
     magnitude_class,
     region_name,
+    region_names,
 )
 from barnlib.data.maps import WORLD
 from barnlib.data.pictures import generator
@@ -142,7 +142,7 @@ class Selection(Strict):
     @field_validator("held_out_regions")
     @classmethod
     def _be_regions(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [name for name in names if name not in _all_regions()]
+        unknown = [name for name in names if name not in region_names()]
         if unknown:
             raise ValueError(f"'{unknown[0]}' is no Flinn-Engdahl region as ObsPy writes it, in title case")
         return names
@@ -274,11 +274,6 @@ def _same_earthquake(event: Event, placed: Sequence[tuple[Event, str]]) -> tuple
         if event.id == other.id or metres <= 1000.0 * SAME_EARTHQUAKE_KM:
             return other, split
     return None
-
-
-@lru_cache(maxsize=1)
-def _all_regions() -> frozenset[str]:
-    return frozenset(name.title() for name in FlinnEngdahl().names)
 
 
 def is_number(value: Any) -> bool:

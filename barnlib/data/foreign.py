@@ -135,7 +135,7 @@ class Record:
             or "\0" in name
             or bool(PureWindowsPath(name).drive)
         )
-        if outside or not _leads_inside(folder, folder / path):
+        if outside or not leads_inside(folder, folder / path):
             raise self.fault(key, f"a path inside {folder}, no link out of it", name)
         return path.as_posix()
 
@@ -199,7 +199,7 @@ def shown(value: Any) -> str:
     return written if len(written) <= SHOWN else f"{written[:SHOWN]}… ({type(value).__name__})"
 
 
-def _leads_inside(folder: Path, path: Path) -> bool:
+def leads_inside(folder: Path, path: Path) -> bool:
     """Whether a path is inside the folder when its links have been followed."""
     try:
         return path.resolve().is_relative_to(folder.resolve())

@@ -27,6 +27,7 @@ from barnlib.data.cards import card_phrases, draw_card
 from barnlib.data.descriptions import card_caption
 from barnlib.data.earthquakes import Earthquake, depth_class, earthquake_facts, magnitude_class
 from barnlib.data.event_splits import Event, LeftOut, Quota, Selection, event_facts
+from barnlib.data.leakage import image_digests
 from barnlib.data.pictures import generator
 from barnlib.data.polite_client import DataCentreUnavailable
 from barnlib.data.records import TASKS, Item, Picture, write_items, write_pictures
@@ -107,7 +108,7 @@ class RecordsWriter:
             + [{"id": event.id, "left_out": event.reason, "detail": event.detail} for event in listed],
         )
         images = {
-            split: {made.image: file_digest(self._folder / made.image) for made in pictures}
+            split: image_digests(self._folder, [made.image for made in pictures])
             for split, pictures in self._pictures.items()
         }
         self._require_distinct(images)

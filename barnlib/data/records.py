@@ -41,7 +41,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Picture:
-    """One image with its dense caption, the phrases of its parts, and its facts."""
+    """One image with its dense caption ("" where it has none), the phrases of its parts, and its facts."""
 
     image: str
     kind: str
@@ -183,7 +183,7 @@ def _picture_from_record(record: dict) -> Picture:
     return Picture(
         image=_image(record),
         kind=_one_of(record, "kind", KINDS),
-        caption=_text(record, "caption"),
+        caption=_text(record, "caption") if record["caption"] != "" else "",
         phrases=tuple(phrases),
         facts=_mapping(record, "facts"),
     )

@@ -3,7 +3,7 @@
 In:  ``v2_OpenEnded_mscoco_SUBTYPE_questions.json`` and ``v2_mscoco_SUBTYPE_annotations.json`` (Goyal et al. 2017,
      arXiv 1612.00837), with the images of MS COCO named ``COCO_SUBTYPE_000000000009.jpg``.
 Out: one :class:`~barnlib.data.records.Item` for each question, its ten answers among the facts, for which
-     :mod:`barnlib.analyses.vqa_accuracy` computes the official accuracy.
+     :mod:`barnlib.vqa_accuracy` computes the official accuracy.
 """
 
 from pathlib import Path

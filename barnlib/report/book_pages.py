@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from barnlib import first_cell
 from barnlib.analyses.evidence import CLAIMS
 from barnlib.analyses.measures import worded
 from barnlib.artefacts import read_json
-from barnlib.parameters import ROOT, Study, load_backbone, load_encoder
+from barnlib.data.records import SPLITS
+from barnlib.parameters import ROOT, RecordsParameters, Study, load_backbone, load_encoder
 from barnlib.report import citation, reference
 from barnlib.report.verdict_tables import paper
 
@@ -109,7 +111,7 @@ def pieces(
     return {
         "runs": _runs_table(study, runs, executed),
         "parameters": _parameters_table(study),
-        "splits": _splits_table(study),
+        "splits": _splits(study),
         "backbones": _backbones_table(study),
         "another_backbone": _another_backbone(study),
         "rules": _rules(study),
@@ -199,17 +201,24 @@ def _rules(study: Study) -> str:
     return _table(["Claim", "What it says", "Reproduced, if"], rows)
 
 
-def _splits_table(study: Study) -> str:
-    scenes, cards = study.data.scenes, study.data.cards
-    rows = [
-        [
-            split,
-            f"{getattr(scenes, split, 0):,}" if hasattr(scenes, split) else "–",
-            f"{getattr(cards, split):,}",
-        ]
-        for split in ("train", "validation", "test", "heldout")
-    ]
-    return _table(["Split", "Scene images", "Event cards"], rows)
+def _splits(study: Study) -> str:
+    """How many pictures each split holds, and how many questions a scene carries."""
+    kinds = {"Scene images": study.data.scenes, "Event cards": study.data.cards}
+    rows = [[split, *(_pictures(part, split) for part in kinds.values())] for split in SPLITS]
+    scenes = study.data.scenes
+    asked = (
+        "Scenes carry the questions that their records have."
+        if isinstance(scenes, RecordsParameters)
+        else f"Each scene carries {scenes.questions} questions."
+    )
+    return f"{_table(['Split', *kinds], rows)}\n{asked}\n"
+
+
+def _pictures(part: BaseModel, split: str) -> str:
+    """How many pictures of a kind a split holds; those that are taken from records are counted on the data page."""
+    if isinstance(part, RecordsParameters):
+        return "from records"
+    return f"{getattr(part, split):,}" if hasattr(part, split) else "–"
 
 
 def _backbones_table(study: Study) -> str:

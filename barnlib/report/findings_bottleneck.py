@@ -1,6 +1,6 @@
 """What the bottleneck analyses say, in words: titles of their charts, every figure from a table.
 
-In:  tables of encoder_swaps.py, bounds.py, gains.py and variance.py. Out: one line each, for the notebook.
+In:  tables of ceiling.py, encoder_swaps.py, bounds.py, gains.py and variance.py. Out: one line each, for the notebook.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,20 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from barnlib.tasks.registry import TASK_TITLES
+
+
+def hardest_title(probes: pd.DataFrame) -> str:
+    """The attribute that a probe reads worst from the study's features, whose rows come first.
+
+    Args:
+        probes: the accuracies of ``ceiling.perception_ceiling``.
+    """
+    own = probes[probes["kind"] == probes["kind"].iloc[0]]
+    hardest = own.loc[own["value"].idxmin()]
+    return (
+        f"The hardest attribute to read is {hardest['property']}: {hardest['value']:.0%}, by chance "
+        f"{hardest['chance']:.0%}"
+    )
 
 
 def probe_title(table: pd.DataFrame, titles: Mapping[str, str]) -> str:

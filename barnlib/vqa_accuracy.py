@@ -1,7 +1,8 @@
 """The official accuracy of VQA, to the digit.
 
-In:  answers, and items of :func:`barnlib.data.vqa_files.read_vqa` with ten people's answers among their facts.
-Out: the accuracy of one answer, between 0 and 1, and the table that the official evaluation prints, in percent.
+In:  an answer, and what ten people answered.
+Out: its accuracy, between 0 and 1, and how many of them gave it, for barnlib/scoring.py;
+     barnlib/analyses/vqa_report.py makes the table that the official evaluation prints.
 
 Source: Antol et al. 2015 (arXiv 1505.00468), section 4, as the final form of the authors' evaluation computes it
 (GT-Vision-Lab/VQA, vqaEval.py): an answer is as right as min(1, others who gave it / 3), averaged over leaving out
@@ -16,10 +17,7 @@ ten said "2"; here it is wrong.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from barnlib.data.records import Item
+from collections.abc import Sequence
 
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'  # in the official order; apostrophe and colon stay
 ARTICLES = frozenset({"a", "an", "the"})
@@ -51,7 +49,7 @@ _PERIOD = re.compile(r"\.(?!\d)")
 _PERIODS_AT_MOST = (
     32  # the official call gives a flag (re.UNICODE, 32) where the number of replacements belongs
 )
-_AGREE = 3  # as many others make an answer fully right
+AGREE = 3  # as many others make an answer fully right
 
 
 def normalise(answer: str) -> str:
@@ -84,59 +82,18 @@ def vqa_accuracy(answer: str, references: Sequence[str]) -> float:
         raise ValueError(
             f"VQA accuracy leaves out one person at a time: expected two answers or more, found {len(references)}"
         )
+    agree = agreement(answer, references)
+    # A person who agrees leaves one fewer when left out.
+    return sum(min(1.0, (sum(agree) - one) / AGREE) for one in agree) / len(agree)
+
+
+def agreement(answer: str, references: Sequence[str]) -> list[bool]:
+    """Which of the people gave this answer, as the official evaluation compares them; arguments as above."""
     answer, people = _one_line(answer), [_one_line(reference) for reference in references]
     if len(set(people)) > 1:
         answer, people = normalise(answer), [normalise(reference) for reference in people]
-    agree = [person.lower() == answer.lower() for person in people]
-    # A person who agrees leaves one fewer when left out.
-    return sum(min(1.0, (sum(agree) - one) / _AGREE) for one in agree) / len(agree)
-
-
-def vqa_report(answers: Mapping[str, str], items: Sequence[Item]) -> dict[str, Any]:
-    """The official table: percent to two decimals.
-
-    Args:
-        answers: by the item's id.
-        items: of :func:`~barnlib.data.vqa_files.read_vqa`.
-
-    Returns:
-        ``overall``, ``question_types`` and ``answer_types`` (type -> percent, in order of appearance), ``items``.
-
-    Raises:
-        ValueError: no items, items without ten people's answers, or answers to other questions than these.
-    """
-    if not items:
-        raise ValueError("VQA accuracy of no items: expected one or more")
-    ids = {item.id for item in items}
-    differing = sorted(ids ^ answers.keys())
-    if differing:
-        raise ValueError(
-            f"{len(ids - answers.keys())} questions without an answer and {len(answers.keys() - ids)} answers to other "
-            f"questions, '{differing[0]}' first; expected one answer to each of the {len(ids)} questions"
-        )
-    scores: list[float] = []
-    by_question: dict[str, list[float]] = {}
-    by_answer: dict[str, list[float]] = {}
-    for item in items:
-        if not {"answers", "answer_type"} <= item.facts.keys():
-            raise ValueError(
-                f"item '{item.id}': expected facts 'answers' and 'answer_type', found {[*item.facts]}"
-            )
-        score = vqa_accuracy(answers[item.id], item.facts["answers"])
-        scores.append(score)
-        by_question.setdefault(item.question_type, []).append(score)
-        by_answer.setdefault(item.facts["answer_type"], []).append(score)
-    return {
-        "overall": _percent(scores),
-        "question_types": {name: _percent(group) for name, group in by_question.items()},
-        "answer_types": {name: _percent(group) for name, group in by_answer.items()},
-        "items": len(scores),
-    }
+    return [person.lower() == answer.lower() for person in people]
 
 
 def _one_line(answer: str) -> str:
     return answer.replace("\n", " ").replace("\t", " ").strip()
-
-
-def _percent(scores: Sequence[float]) -> float:
-    return round(100 * sum(scores) / len(scores), 2)
