@@ -25,6 +25,7 @@ from barnlib import features
 from barnlib.artefacts import read_json
 from barnlib.controls import encoder_folder
 from barnlib.data.records import Item
+from barnlib.data.turns import Turn
 from barnlib.hub import local_folder
 from barnlib.model import Model, add_lora, compose, load_trained_state, merge_lora
 from barnlib.parameters import Backbone, Study, checkpoint_path, load_backbone, load_encoder
@@ -36,7 +37,6 @@ WEIGHTS = "trained.safetensors"  # projector and LoRA (or the whole language mod
 TABLE_ON_DEVICE = (
     4 * 2**30
 )  # bytes of features that are kept on the GPU; more of them stay in the machine's memory
-Turns = list[tuple[str, str]]  # questions on one image and their answers
 
 
 @dataclass(frozen=True)
@@ -198,11 +198,11 @@ def trained_model(parts: Parts, folder: Path) -> LlavaForConditionalGeneration:
     return merge_lora(adapted_model(parts, folder)).eval()
 
 
-def turns_by_image(items: Iterable[Item]) -> dict[str, Turns]:
-    """Questions and answers of each image, in the order of the items."""
-    turns: dict[str, Turns] = {}
+def turns_by_image(items: Iterable[Item]) -> dict[str, list[Turn]]:
+    """Questions and answers on each image, with the turns before them, in the order of the items."""
+    turns: dict[str, list[Turn]] = {}
     for item in items:
-        turns.setdefault(item.image, []).append((item.question, item.answer))
+        turns.setdefault(item.image, []).append(item.turn)
     return turns
 
 

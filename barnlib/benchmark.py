@@ -35,6 +35,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from barnlib.data.turns import Turn
 from barnlib.ledger import Meter
 from barnlib.likelihood import packed_loss
 from barnlib.model import Model, add_lora, compose, llava, parameter_groups, set_trainable
@@ -139,7 +140,9 @@ def packed_speed(model: Model, prompter: Prompter, shape: Shape, peak_tflops: fl
     optimizer = torch.optim.AdamW(parameters, lr=1e-5, fused=True)
 
     def step(number: int) -> None:
-        groups = [(row, questions(shape.questions, row)) for row in range(shape.images)]
+        groups = [
+            (row, [Turn(*pair) for pair in questions(shape.questions, row)]) for row in range(shape.images)
+        ]
         packed = pack(prompter, groups).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=shape.precision == "bfloat16"):
             likelihood = packed_loss(model, packed, features)

@@ -28,6 +28,7 @@ from transformers import (
 from barnlib.assembly import Parts, assemble, trained_model
 from barnlib.data.build import data_folder
 from barnlib.data.records import read_items
+from barnlib.data.turns import Turn
 from barnlib.finetune import train_run
 from barnlib.parameters import Study, load_study
 from barnlib.prompts import IMAGE_TOKEN, reserve_tokens
@@ -54,7 +55,7 @@ def export_run(study: Study, backbone: str, seed: int, folder: Path) -> Path:
     processor = new_processor(parts)
     processor.save_pretrained(partial)
     items = read_items(data_folder(study) / "test.json")
-    require_same_prompts(parts, partial, list(dict.fromkeys(item.question for item in items))[:CHECKED])
+    require_same_prompts(parts, partial, list(dict.fromkeys(item.turn.asked for item in items))[:CHECKED])
     trained_model(parts, trained).save_pretrained(partial)
     shutil.copy(trained / "ledger.json", partial / "ledger.json")
     if folder.exists():
@@ -82,7 +83,7 @@ def new_processor(parts: Parts) -> LlavaProcessor:
     )
 
 
-def require_same_prompts(parts: Parts, folder: Path, questions: Sequence[str]) -> None:
+def require_same_prompts(parts: Parts, folder: Path, turns: Sequence[Turn]) -> None:
     """Check that the exported processor makes of a prompt the ids that training made of its segments.
 
     Raises:
@@ -91,8 +92,9 @@ def require_same_prompts(parts: Parts, folder: Path, questions: Sequence[str]) -
     processor = AutoProcessor.from_pretrained(folder)
     size = parts.study.data.image_size
     image = np.zeros((size, size, 3), np.uint8)
-    for question in questions:
-        prompt, expected = parts.prompter.prompt_text(question), parts.prompter.prompt_ids(question)
+    for turn in turns:
+        prompt = parts.prompter.prompt_text(turn.question, turn.history)
+        expected = parts.prompter.prompt_ids(turn.question, turn.history)
         found = processor(images=image, text=prompt)["input_ids"][0]
         if list(found) != expected:
             raise ValueError(

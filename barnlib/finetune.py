@@ -39,6 +39,7 @@ from barnlib.budget import require_room
 from barnlib.data.build import data_folder
 from barnlib.data.pictures import generator
 from barnlib.data.records import read_items, read_pictures
+from barnlib.data.turns import Turn
 from barnlib.history import history_table
 from barnlib.launch import launch
 from barnlib.ledger import Meter
@@ -120,7 +121,7 @@ def plan(parts: Parts, seed: int, processes: Processes = ALONE) -> tuple[Stage, 
         Stage(
             name="align",
             batches=first,
-            turns={picture.image: [(CAPTION_QUESTION, picture.caption)] for picture in captioned},
+            turns={picture.image: [Turn(CAPTION_QUESTION, picture.caption)] for picture in captioned},
             rates={"projector": align.learning_rate},
             weight_decay=0.0,
             warmup=align.warmup,
@@ -196,7 +197,8 @@ def _train(parts: Parts, seed: int, folder: Path, decided: dict[str, Any], proce
 
 
 def require_lengths(parts: Parts, stage: Stage) -> None:
-    """Refuse a stage that holds a prompt and answer of more than ``compute.max_tokens``: nothing is ever cut.
+    """Refuse a stage that holds a prompt and answer of more than ``compute.max_tokens``, the turns before them in their
+    conversation included: nothing is ever cut.
 
     Raises:
         ValueError: the longest one, and what to change.
@@ -204,11 +206,11 @@ def require_lengths(parts: Parts, stage: Stage) -> None:
     limit, prefix = parts.study.compute.max_tokens, len(parts.prompter.prefix_ids)
     for image, turns in stage.turns.items():
         segments = parts.prompter.segments(turns)
-        for (question, _), (asked, answered) in zip(turns, segments, strict=True):
+        for turn, (asked, answered) in zip(turns, segments, strict=True):
             if prefix + len(asked) + len(answered) > limit:
                 raise ValueError(
-                    f"{parts.backbone.name}, stage {stage.name}: question {question!r} on '{image}' takes "
-                    f"{prefix + len(asked) + len(answered)} tokens with its image and answer; raise "
+                    f"{parts.backbone.name}, stage {stage.name}: question {turn.question!r} on '{image}' takes "
+                    f"{prefix + len(asked) + len(answered)} tokens with its image, answer and history; raise "
                     f"'compute.max_tokens' in params/studies/{parts.study.name}.yaml (now {limit}) or take the item "
                     "out of the data"
                 )

@@ -23,8 +23,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from barnlib import checkpoints
-from barnlib.assembly import Parts, Turns
+from barnlib.assembly import Parts
 from barnlib.data.pictures import generator
+from barnlib.data.turns import Turn
 from barnlib.ledger import Meter
 from barnlib.likelihood import packed_loss
 from barnlib.model import Model, parameter_groups, set_trainable, trained_state
@@ -40,7 +41,7 @@ class Stage:
     Attributes:
         name: "align" or "finetune", as in the study file.
         batches: images of each optimiser step.
-        turns: questions and answers of each image.
+        turns: questions and answers on each image.
         rates: peak learning rate of each part that is trained.
         look: validation; gives columns of the history.
         looks: after which steps it looks.
@@ -48,7 +49,7 @@ class Stage:
 
     name: str
     batches: Sequence[Sequence[str]]
-    turns: Mapping[str, Turns]
+    turns: Mapping[str, Sequence[Turn]]
     rates: Mapping[str, float]
     weight_decay: float
     warmup: float
@@ -163,7 +164,8 @@ class Loop:
 
     def _step(self, stage: Stage, optimizer: torch.optim.AdamW, images: Sequence[str]) -> dict[str, float]:
         groups = [(self.parts.rows[image], stage.turns[image]) for image in images]
-        size = sum(len(answer.encode()) + 1 for _, turns in groups for _, answer in turns)  # bytes; 1 for EOS
+        # bytes; 1 for EOS
+        size = sum(len(str(turn.answer).encode()) + 1 for _, turns in groups for turn in turns)
         optimizer.zero_grad()
         # fewer images in a pack only where a full batch would leave a process without one
         share = math.ceil(len(stage.batches[0]) / self.processes.size)

@@ -1,6 +1,6 @@
 """Pack all questions on one image into one sequence: the image once, the questions beside each other.
 
-In:  groups ``(feature row, [(question, answer or None), ...])`` and a backbone's :class:`~barnlib.prompts.Prompter`.
+In:  groups ``(feature row, [turn, ...])`` and a backbone's :class:`~barnlib.prompts.Prompter`.
 Out: a :class:`PackedBatch` of tensors, which likelihood.py turns into losses and decoding.py into answers.
 
 One row holds the prefix (BOS and the image) and then one *branch* for each question. A branch attends to the prefix and
@@ -9,23 +9,31 @@ to itself, and its positions continue from the prefix, so it sees exactly what i
     position   0 1 2 3 | 4 5 6 7 | 4 5 6      branch  - - - - | 0 0 0 0 | 1 1 1
     ids        B i i i | Q q A . | Q A .      labels  . . . . | . . A . | . A .     (the last id of a branch is EOS)
 
+A turn with history reads it at the start of its branch, unsupervised. Where its history ends with the turn before it in
+the group, it continues that turn's branch instead: it attends to that too, and its positions go on from there. A
+conversation whose turns stand in order is so one plain causal sequence in which every answer is supervised, as in LLaVA
+(Liu et al. 2023, arXiv 2304.08485), whatever stands beside it. Had the second turn above the first as its history:
+
+    position   0 1 2 3 | 4 5 6 7 | 8 9 10
+
 The same function packs for training (with answers) and for inference (without).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from barnlib.data.turns import Turn
 from barnlib.prompts import Prompter
 
 IGNORED = -100  # label of a position that is not supervised (the convention of transformers)
 PREFIX = -1  # branch number of the shared prefix
 PADDING = -2  # branch number of padding at the end of a row
 
-Turn = tuple[str, str | None]  # question, and its answer (training, scoring) or None (inference)
 Group = tuple[int, Sequence[Turn]]  # row of the image in the feature table, and the turns on that image
 
 
@@ -35,7 +43,7 @@ class PackedBatch:
 
     Attributes:
         input_ids: int64[B, L], padded on the right.
-        position_ids: int64[B, L]; every branch continues from the end of the prefix.
+        position_ids: int64[B, L]; every branch goes on from the end of the prefix, or of the branch that it continues.
         attention_mask: bool[B, 1, L, L], True where the query (third axis) sees the key (fourth axis).
             A padding position sees itself, so that no softmax is empty.
         labels: int64[B, L], aligned with ``input_ids`` (not shifted): the id where supervised, else IGNORED.
@@ -44,7 +52,7 @@ class PackedBatch:
         counts: int64[B], branches in each row; they sum to N.
         image_token_id: the id that stands where an image feature goes.
         image_tokens: how many of it each row holds.
-        longest: positions that the longest branch takes, prefix included.
+        longest: positions that the longest branch takes, prefix and history included.
     """
 
     input_ids: Tensor
@@ -97,36 +105,60 @@ def pack(prompter: Prompter, groups: Sequence[Group]) -> PackedBatch:
     _require_groups(groups)
     segments = prompter.segments([turn for _, turns in groups for turn in turns])
     prefix = prompter.prefix_ids
-    rows, lengths, supervised = [], [], []
+    rows, lengths, supervised, conversations = [], [], [], []
     number = 0
     for _, turns in groups:
-        ids = list(prefix)
-        for question, answer in segments[number : number + len(turns)]:
-            ids += question
-            ids += answer
-        rows.append(ids)
-        lengths.append([len(prefix), *(len(q) + len(a) for q, a in segments[number : number + len(turns)])])
-        supervised.append([0, *(len(a) for _, a in segments[number : number + len(turns)])])
+        branches = _branches(turns, segments[number : number + len(turns)])
         number += len(turns)
+        rows.append([*prefix, *chain.from_iterable(branch.ids for branch in branches)])
+        lengths.append([len(prefix), *(len(branch.ids) for branch in branches)])
+        supervised.append([0, *(branch.supervised for branch in branches)])
+        conversations.append([len(prefix)])
+        for branch in branches:
+            if branch.continues:
+                conversations[-1][-1] += len(branch.ids)
+            else:
+                conversations[-1].append(len(branch.ids))
     width = max(map(len, rows))
     input_ids = torch.tensor([ids + [prompter.pad_id] * (width - len(ids)) for ids in rows])
-    branch, offset, remaining = _places(lengths, width)
-    position_ids = torch.where(branch >= 0, offset + len(prefix), offset)
+    numbers, offset, remaining = _places(lengths, width)
+    conversation = numbers
+    if conversations != lengths:
+        conversation, offset, _ = _places(conversations, width)
+    position_ids = torch.where(conversation >= 0, offset + len(prefix), offset)
     at_end = torch.zeros_like(input_ids)  # how many of the last positions of its branch are supervised
     tails = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in supervised], batch_first=True)
-    at_end = torch.where(branch >= 0, tails.gather(1, (branch + 1).clamp(min=0)), 0)
+    at_end = torch.where(numbers >= 0, tails.gather(1, (numbers + 1).clamp(min=0)), 0)
     return PackedBatch(
         input_ids=input_ids,
         position_ids=position_ids,
-        attention_mask=_mask(branch),
+        attention_mask=_mask(conversation),
         labels=torch.where(remaining <= at_end, input_ids, IGNORED),
-        branch=branch,
+        branch=numbers,
         feature_rows=torch.tensor([row for row, _ in groups]),
         counts=torch.tensor([len(turns) for _, turns in groups]),
         image_token_id=prompter.image_token_id,
         image_tokens=prompter.image_tokens,
         longest=int(position_ids.max()) + 1,
     )
+
+
+class _Branch(NamedTuple):
+    """What one turn adds to a row: its ids, how many of them are supervised (the last ones), and whether it continues
+    the branch before it."""
+
+    ids: list[int]
+    supervised: int
+    continues: bool
+
+
+def _branches(turns: Sequence[Turn], segments: Sequence[tuple[list[int], list[int]]]) -> list[_Branch]:
+    found: list[_Branch] = []
+    for number, (turn, (prompt, answer)) in enumerate(zip(turns, segments, strict=True)):
+        continues = number > 0 and turn.continues(turns[number - 1])
+        read = sum(map(len, segments[number - 1])) if continues else 0  # of the prompt, by the branch before
+        found.append(_Branch(prompt[read:] + answer, len(answer), continues))
+    return found
 
 
 def _require_groups(groups: Sequence[Group]) -> None:
@@ -141,7 +173,7 @@ def _require_groups(groups: Sequence[Group]) -> None:
             raise ValueError(
                 f"group {number} (feature row {row}) has no question; its image would be a waste"
             )
-    answered = [answer is not None for _, turns in groups for _, answer in turns]
+    answered = [turn.answer is not None for _, turns in groups for turn in turns]
     if any(answered) and not all(answered):
         raise ValueError(
             f"{sum(answered)} of {len(answered)} turns have an answer; expected all (training) or none (inference)"
@@ -149,9 +181,9 @@ def _require_groups(groups: Sequence[Group]) -> None:
 
 
 def _places(lengths: list[list[int]], width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Branch number, offset within the branch, and positions left in the branch (1 at its end): int64[B, width] each.
+    """Number of the part, offset within it, and positions left in it (1 at its end): int64[B, width] each.
 
-    ``lengths`` holds, for each row, the length of the prefix and of every branch.
+    ``lengths`` holds, for each row, the length of the prefix and of every part after it (branch or conversation).
     """
     sizes = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in lengths], batch_first=True)
     ends = sizes.cumsum(1)
@@ -161,14 +193,14 @@ def _places(lengths: list[list[int]], width: int) -> tuple[Tensor, Tensor, Tenso
     part = part.clamp(max=sizes.shape[1] - 1)
     end = ends.gather(1, part)
     offset = position - end + sizes.gather(1, part)
-    branch = torch.where(inside, part - 1, PADDING)
-    return branch, torch.where(inside, offset, 0), torch.where(inside, end - position, 1)
+    number = torch.where(inside, part - 1, PADDING)
+    return number, torch.where(inside, offset, 0), torch.where(inside, end - position, 1)
 
 
-def _mask(branch: Tensor) -> Tensor:
-    """bool[B, 1, L, L]: a position sees the prefix and its own branch, up to itself."""
-    query, key = branch[:, :, None], branch[:, None, :]
-    length = branch.shape[1]
+def _mask(conversation: Tensor) -> Tensor:
+    """bool[B, 1, L, L]: a position sees the prefix and its own conversation, up to itself."""
+    query, key = conversation[:, :, None], conversation[:, None, :]
+    length = conversation.shape[1]
     earlier = torch.ones(length, length, dtype=torch.bool).tril()
     seen = (((key == PREFIX) & (query != PADDING)) | ((key == query) & (key >= 0))) & earlier
     return (seen | torch.eye(length, dtype=torch.bool))[:, None]

@@ -93,17 +93,18 @@ def predictions(parts: Parts, model: Model, job: Job, seed: int) -> pd.DataFrame
     """
     study, prompter = parts.study, parts.prompter
     rows = {image: parts.rows[shown] if shown else parts.blank_row for image, shown in job.shown.items()}
-    asked = [(rows[item.image], item.question) for item in job.items]
+    shown = [rows[item.image] for item in job.items]
+    asked = [(row, item.turn.asked) for row, item in zip(shown, job.items, strict=True)]
     allowed = None
     if job.form:
         vocabulary = llava(model).lm_head.weight.shape[0]
         allowed = Grammar(prompter, job.form, int(vocabulary)).allowed
     answers = greedy_answers(parts, model, asked, study.evaluation.max_new_tokens[job.task], allowed)
     references = reference_answers(
-        parts, model, [(*key, item.answer) for key, item in zip(asked, job.items, strict=True)]
+        parts, model, [(row, item.turn) for row, item in zip(shown, job.items, strict=True)]
     )
     listed = (job.split, job.condition) in LISTED
-    choices = choice_logprobs(parts, model, job.items, asked, references) if listed else [None] * len(asked)
+    choices = choice_logprobs(parts, model, job.items, shown, references) if listed else [None] * len(shown)
     records = []
     for item, key, (reference_logprob, reference_tokens), candidates in zip(
         job.items, asked, references, choices, strict=True
@@ -126,7 +127,7 @@ def predictions(parts: Parts, model: Model, job: Job, seed: int) -> pd.DataFrame
                 "item": item.id,
                 "image": item.image,
                 "shown": job.shown[item.image],
-                "prompt": prompter.prompt_text(item.question),
+                "prompt": prompter.prompt_text(item.question, item.history),
                 "reference": item.answer,
                 "answer": answer.text,
                 "parsed": None if scored.parsed is None else _json(scored.parsed),

@@ -8,7 +8,7 @@ Each check is a function of its own; :func:`check` runs them all.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from barnlib.data.records import Item
+from barnlib.data.turns import Turn
 from barnlib.decoding import greedy, stop_ids
 from barnlib.likelihood import packed_loss
 from barnlib.model import (
@@ -104,7 +105,7 @@ def check_groups(
     features: Tensor,
 ) -> dict[str, int]:
     """Checks 1 and 2 over a whole epoch: no item is dropped, every label is the answer and EOS, prompts are the same in
-    training and inference, every image has features.
+    training and inference, the turns of a conversation read as they were trained, every image has features.
 
     Returns:
         {"supervised_tokens", "positions"}: how many ids of an epoch are supervised, and how many are packed in all.
@@ -113,10 +114,10 @@ def check_groups(
         PreflightError: the first item that is not as it should be.
     """
     _check_features(items, feature_rows, features)
-    packed_turns = Counter((row, question, answer) for row, turns in groups for question, answer in turns)
+    packed_turns = Counter((row, turn) for row, turns in groups for turn in turns)
     for item in items:
-        packed_turns[feature_rows[item.image], item.question, item.answer] -= 1
-        if packed_turns[feature_rows[item.image], item.question, item.answer] < 0:
+        packed_turns[feature_rows[item.image], item.turn] -= 1
+        if packed_turns[feature_rows[item.image], item.turn] < 0:
             raise PreflightError(
                 f"check 1 (labels): item '{item.id}': expected once in an epoch, found dropped"
             )
@@ -142,11 +143,12 @@ def check_batch(prompter: Prompter, groups: Sequence[Group], packed: PackedBatch
         PreflightError: names the question of the first branch that is wrong.
     """
     _check_special_ids(prompter)
-    questions = pack(prompter, [(row, [(question, None) for question, _ in turns]) for row, turns in groups])
+    questions = pack(prompter, [(row, [turn.asked for turn in turns]) for row, turns in groups])
     ids, labels, branch, asked, asked_branch = (
         tensor.tolist()
         for tensor in (packed.input_ids, packed.labels, packed.branch, questions.input_ids, questions.branch)
     )
+    seen = _seen(packed)
     for row, (feature_row, turns) in enumerate(groups):
         if packed.feature_rows[row] != feature_row:
             raise PreflightError(
@@ -155,8 +157,10 @@ def check_batch(prompter: Prompter, groups: Sequence[Group], packed: PackedBatch
         parts, inference = _parts(ids[row], branch[row]), _parts(asked[row], asked_branch[row])
         marks = _parts(labels[row], branch[row])
         _check_prefix(prompter, parts[PREFIX], ids[row])
-        for number, (question, answer) in enumerate(turns):
-            _check_branch(prompter, question, str(answer), parts[number], marks[number], inference[number])
+        for number, turn in enumerate(turns):
+            prompt = parts[PREFIX] + inference[number]
+            _check_history(prompter, turn, prompt)
+            _check_branch(prompter, turn, prompt, next(seen), parts[number], marks[number])
         outside = sum(label != IGNORED for part in marks if part < 0 for label in marks[part])
         if outside:
             raise PreflightError(
@@ -213,7 +217,8 @@ def check_text_only(
         for item in _in_turn(items, TEXTS):
             bos = [] if prompter.bos_id is None else [prompter.bos_id]
             ids = torch.tensor(
-                [bos + prompter.question_ids(item.question)], device=composed.lm_head.weight.device
+                [bos + prompter.question_ids(item.question, item.history)],
+                device=composed.lm_head.weight.device,
             )
             bare = language_model(input_ids=ids).logits
             found = composed(input_ids=ids).logits[..., : bare.shape[-1]]
@@ -251,8 +256,8 @@ def check_overfit(
     before = {name: weight.clone() for name, weight in trained_state(model).items()}
     training = model.training
     device = llava(model).lm_head.weight.device
-    asked = pack(prompter, [(row, [(item.question, None)]) for row, item in chosen]).to(device)
-    answered = pack(prompter, [(row, [(item.question, item.answer)]) for row, item in chosen]).to(device)
+    asked = pack(prompter, [(row, [item.turn.asked]) for row, item in chosen]).to(device)
+    answered = pack(prompter, [(row, [item.turn]) for row, item in chosen]).to(device)
     try:
         set_trainable(model, tuple(trained_parts(model)))
         model.eval()  # without dropout
@@ -281,13 +286,14 @@ def joint_tokenisation(prompter: Prompter, items: Sequence[Item]) -> dict[str, i
     model: {"equal", "of"}. Not a violation where they differ, but the exported model then sees other ids."""
     some = items[:JOINT_TEXTS]
     texts = [
-        prompter.prompt_text(item.question) + prompter.template.before_answer + item.answer for item in some
+        prompter.prompt_text(item.question, item.history) + prompter.template.before_answer + item.answer
+        for item in some
     ]
     equal = 0
     for item, ids in zip(some, prompter.tokenizer(texts, add_special_tokens=False).input_ids, strict=True):
         at = ids.index(prompter.image_token_id)
         whole = ids[:at] + [prompter.image_token_id] * prompter.image_tokens + ids[at + 1 :]
-        expected = prompter.prompt_ids(item.question) + prompter.answer_ids(item.answer)[:-1]
+        expected = prompter.prompt_ids(item.question, item.history) + prompter.answer_ids(item.answer)[:-1]
         equal += whole == expected[prompter.bos_id is not None :]
     return {"equal": equal, "of": len(some)}
 
@@ -340,10 +346,10 @@ def _check_special_ids(prompter: Prompter) -> None:
 
 
 def _check_prefix(prompter: Prompter, prefix: list[int], row: list[int]) -> None:
-    if prompter.bos_id is not None and (row.count(prompter.bos_id) != 1 or prefix[0] != prompter.bos_id):
+    if prompter.bos_id is not None and (prefix.count(prompter.bos_id) != 1 or prefix[0] != prompter.bos_id):
         raise PreflightError(
             f"check 2 (prompts): expected one BOS (id {prompter.bos_id}), at the start, found "
-            f"{row.count(prompter.bos_id)} in {prefix[:4]}..."
+            f"{prefix.count(prompter.bos_id)} in {prefix[:4]}..."
         )
     found = prefix.count(prompter.image_token_id), row.count(prompter.image_token_id)
     if found != (prompter.image_tokens, prompter.image_tokens):
@@ -353,25 +359,70 @@ def _check_prefix(prompter: Prompter, prefix: list[int], row: list[int]) -> None
         )
 
 
+def _check_history(prompter: Prompter, turn: Turn, prompt: list[int]) -> None:
+    """The turns before have the ids with which each of them is trained, and BOS stands nowhere but at the start and
+    where a chat template begins a turn with it, as LLaMA-2's does.
+
+    Args:
+        prompt: ids of inference, prefix and history included.
+    """
+    earlier = [Turn(*pair, turn.history[:number]) for number, pair in enumerate(turn.history)]
+    for before, (asked, answered) in zip(earlier, prompter.segments(earlier), strict=True):
+        expected = prompter.prefix_ids + asked + answered
+        ends = answered[-1] == prompter.eos_id and prompter.decode(answered) == before.answer
+        if prompt[: len(expected)] != expected or not ends:
+            raise PreflightError(
+                f"check 2 (prompts): question {turn.question!r}: expected the turn {before.question!r} before it to "
+                f"end with {before.answer!r} and EOS (id {prompter.eos_id}), in all {expected}, found "
+                f"{prompt[: len(expected)]}"
+            )
+    if prompter.bos_id is None:
+        return
+    written = str(prompter.template.next_turn).count(str(prompter.tokenizer.bos_token))
+    bos = 1 + len(turn.history) * (written + (prompter.bos_id == prompter.eos_id))
+    if prompt.count(prompter.bos_id) != bos:
+        raise PreflightError(
+            f"check 2 (prompts): question {turn.question!r}: expected {bos} BOS (id {prompter.bos_id}) before its "
+            f"answer, found {prompt.count(prompter.bos_id)} in {prompt}"
+        )
+
+
 def _check_branch(
-    prompter: Prompter, question: str, answer: str, ids: list[int], labels: list[int], inference: list[int]
+    prompter: Prompter, turn: Turn, prompt: list[int], seen: Tensor, ids: list[int], labels: list[int]
 ) -> None:
+    """One turn as the model gets it in training.
+
+    Args:
+        prompt: ids of inference, prefix and history included.
+        seen: int64[2, S], ids and positions that the end of its branch sees.
+        ids, labels: of its branch.
+    """
     supervised = [label for label in labels if label != IGNORED]
-    if ids[: len(inference)] != inference:
+    read, positions = seen.tolist()
+    if read[: len(prompt)] != prompt or positions != list(range(len(positions))):
         raise PreflightError(
-            f"check 2 (prompts): question {question!r}: expected the ids of inference {inference}, found in training "
-            f"{ids[: len(inference)]}"
+            f"check 2 (prompts): question {turn.question!r}: expected the ids of inference {prompt}, one after the "
+            f"other from position 0 on, found in training {read[: len(prompt)]} at {positions}"
         )
-    if not supervised or supervised[-1] != prompter.eos_id or prompter.decode(supervised) != answer:
+    if not supervised or supervised[-1] != prompter.eos_id or prompter.decode(supervised) != turn.answer:
         raise PreflightError(
-            f"check 1 (labels): question {question!r}: expected the answer {answer!r} and EOS (id {prompter.eos_id}) "
-            f"as labels, found {prompter.decode(supervised)!r} from ids {supervised}"
+            f"check 1 (labels): question {turn.question!r}: expected the answer {turn.answer!r} and EOS (id "
+            f"{prompter.eos_id}) as labels, found {prompter.decode(supervised)!r} from ids {supervised}"
         )
-    if labels != [IGNORED] * len(inference) + ids[len(inference) :]:
+    start = len(ids) - (len(read) - len(prompt))  # of the answer in the branch
+    if labels != [IGNORED] * start + ids[start:]:
         raise PreflightError(
-            f"check 1 (labels): question {question!r}: expected labels on the {len(ids) - len(inference)} positions "
-            f"after the prompt, each with the id that stands there, found {labels}"
+            f"check 1 (labels): question {turn.question!r}: expected labels on the {len(ids) - start} positions after "
+            f"the prompt, each with the id that stands there, found {labels}"
         )
+
+
+def _seen(packed: PackedBatch) -> Iterator[Tensor]:
+    """int64[2, S] for each branch: ids and positions that its last position sees."""
+    ends = packed.ends()
+    both = torch.stack([packed.input_ids, packed.position_ids], 1)  # int64[B, 2, L]
+    for row, mask in zip(ends.nonzero()[:, 0].tolist(), packed.attention_mask[:, 0][ends], strict=True):
+        yield both[row][:, mask]
 
 
 def _parts(values: list[int], branch: list[int]) -> dict[int, list[int]]:

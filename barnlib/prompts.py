@@ -8,13 +8,20 @@ A prompt is made of three segments, each tokenised on its own: the prefix (BOS, 
 the answer with EOS. Masks and labels therefore come from the segments and are never found again by searching.
 A segment is tokenised behind the fixed text that stands before it ("Answer:" before an answer), and the ids of that
 fixed text are cut off: a SentencePiece tokenizer would otherwise put a space of its own before every segment.
+
+In a conversation the segments follow each other as they would have been written: a question, its answer with EOS, the
+fixed text between two turns, the next question. The image stands before the first question only. The ids of a turn
+therefore begin with those of the turns before it, answers and EOS included.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from transformers import AddedToken, PreTrainedTokenizerBase
+
+from barnlib.data.turns import History, Turn
 
 IMAGE_TOKEN = "<image>"
 PAD_TOKEN = "<pad>"
@@ -26,18 +33,24 @@ class Template:
 
     ``prefix`` holds the image token once and ends where the questions on one image begin to differ. Between it and the
     answer stands ``before_question`` + question + ``after_question``; then ``before_answer`` + answer + EOS.
+    ``next_turn`` + question + ``after_question`` asks on after that EOS; None where no second question can be asked.
     """
 
     prefix: str
     before_question: str
     after_question: str
     before_answer: str
+    next_turn: str | None
     end: str | None = None
 
 
 ARMS = ("uniform", "native")
 UNIFORM = Template(
-    prefix=f"{IMAGE_TOKEN}\nQuestion:", before_question=" ", after_question="\nAnswer:", before_answer=" "
+    prefix=f"{IMAGE_TOKEN}\nQuestion:",
+    before_question=" ",
+    after_question="\nAnswer:",
+    before_answer=" ",
+    next_turn="\nQuestion: ",
 )
 QUESTION_HERE, ANSWER_HERE = "QUESTION-HERE", "ANSWER-HERE"  # where a chat template puts them
 
@@ -47,6 +60,10 @@ def template_of(tokenizer: PreTrainedTokenizerBase, arm: str) -> Template:
     own chat template puts around a question and an answer. A base model has no template of its own (the header tokens
     of base LLaMA-3 are untrained); in the arm ``native`` it keeps the uniform one.
 
+    A space between an answer and its end, as LLaMA-2's template has it, is left out in every turn: an answer is trained
+    to end at once. A template that does not write a second question as it writes the first, as one that gives the last
+    answer a place for thoughts, has no ``next_turn``.
+
     Raises:
         ValueError: unknown arm, or a chat template that cannot be taken apart.
     """
@@ -54,14 +71,7 @@ def template_of(tokenizer: PreTrainedTokenizerBase, arm: str) -> Template:
         raise ValueError(f"no prompt arm '{arm}'; there are: {', '.join(ARMS)}")
     if arm == "uniform" or not tokenizer.chat_template:
         return UNIFORM
-    messages = [
-        {"role": "user", "content": f"{IMAGE_TOKEN}\n{QUESTION_HERE}"},
-        {"role": "assistant", "content": ANSWER_HERE},
-    ]
-    text = str(tokenizer.apply_chat_template(messages, tokenize=False))
-    text = text.removeprefix(tokenizer.bos_token or "")  # the prefix begins with BOS already
-    before, _, rest = text.partition(QUESTION_HERE)
-    between, _, after = rest.partition(ANSWER_HERE)
+    text, before, between, after = _written(tokenizer, 1)
     end = next((token for token in _tokens_at(tokenizer, after.lstrip(" "))), None)
     if not before.endswith(f"{IMAGE_TOKEN}\n") or text.count(IMAGE_TOKEN) != 1 or not between or end is None:
         raise ValueError(
@@ -69,7 +79,28 @@ def template_of(tokenizer: PreTrainedTokenizerBase, arm: str) -> Template:
             "question, the answer and one special token that ends it, in this order: use prompt arm 'uniform'"
         )
     after_question = between.rstrip(" ")
-    return Template(before, "", after_question, between[len(after_question) :], end)
+    again = _written(tokenizer, 2)
+    ended, next_turn = again[3].lstrip(" ")[: len(end)], again[3].lstrip(" ")[len(end) :]
+    same = again[1:3] == [before, between] and again[4:] == [between, after] and ended == end and next_turn
+    return Template(
+        before, "", after_question, between[len(after_question) :], next_turn if same else None, end
+    )
+
+
+def _written(tokenizer: PreTrainedTokenizerBase, turns: int) -> list[str]:
+    """What the tokenizer's chat template writes of so many questions and answers on one image: the whole text, and the
+    texts before, between and after the questions and answers. BOS at the start is left out: the prefix begins with it.
+    """
+    messages = [
+        {"role": role, "content": content}
+        for _ in range(turns)
+        for role, content in (("user", QUESTION_HERE), ("assistant", ANSWER_HERE))
+    ]
+    messages[0] = {"role": "user", "content": f"{IMAGE_TOKEN}\n{QUESTION_HERE}"}
+    text = str(tokenizer.apply_chat_template(messages, tokenize=False))
+    text = text.removeprefix(tokenizer.bos_token or "")
+    parts, expected = re.split(f"{QUESTION_HERE}|{ANSWER_HERE}", text), 2 * turns + 1
+    return [text, *(parts if len(parts) == expected else [""] * expected)]
 
 
 def _tokens_at(tokenizer: PreTrainedTokenizerBase, text: str) -> list[str]:
@@ -133,22 +164,21 @@ class Prompter:
         self.eos_id = eos_id if template.end is None else tokenizer.get_vocab()[template.end]
         self.eos_ids = tuple(dict.fromkeys([self.eos_id, eos_id, *stop_ids]))
         self._special = _special_ids(tokenizer)
-        self._before_question = self.template.prefix.split(IMAGE_TOKEN)[1]
-        self._before_answer = self.template.after_question
-        self._anchors = {
-            text: self._encode([text])[0] for text in (self._before_question, self._before_answer)
-        }
+        self._before_question = template.prefix.split(IMAGE_TOKEN)[1]
+        self._before_answer = template.after_question
+        self._end = template.end or str(tokenizer.eos_token)
         self._cache: dict[tuple[str, str], list[int]] = {}
         self._fixed_ids: dict[str, list[int]] = {}
         self.prefix_ids = self._make_prefix()
 
-    def question_ids(self, question: str) -> list[int]:
-        """Ids of a question and the fixed text around it, up to where the answer starts.
+    def question_ids(self, question: str, history: History = ()) -> list[int]:
+        """Ids of a question, of what came before it in its conversation and of the fixed text around them, up to where
+        the answer starts.
 
         Raises:
             ValueError: as :meth:`segments`.
         """
-        return self.segments([(question, None)])[0][0]
+        return self.segments([Turn(question, history=history)])[0][0]
 
     def answer_ids(self, answer: str) -> list[int]:
         """Ids of an answer, its leading space included, and EOS.
@@ -158,19 +188,27 @@ class Prompter:
         """
         return [*self._answers([answer])[answer], self.eos_id]
 
-    def segments(self, turns: Sequence[tuple[str, str | None]]) -> list[tuple[list[int], list[int]]]:
-        """Question ids and answer ids (with EOS; empty where the answer is None) of many turns, tokenised at once.
+    def segments(self, turns: Sequence[Turn]) -> list[tuple[list[int], list[int]]]:
+        """Ids before the answer (history and question) and ids of the answer (with EOS; empty where there is none) of
+        many turns, tokenised at once.
 
         Raises:
-            ValueError: an empty answer, a special token such as ``<image>`` written in a text, or a text that this
-                tokenizer would merge with the fixed text before it.
+            ValueError: an empty answer, a special token such as ``<image>`` written in a text, a text that this
+                tokenizer would merge with the fixed text before it, or a turn with history where the chat template
+                cannot ask a second question.
         """
-        questions = self._questions(question for question, _ in turns)
-        answers = self._answers(answer for _, answer in turns if answer is not None)
-        return [
-            (questions[question], [] if answer is None else [*answers[answer], self.eos_id])
-            for question, answer in turns
-        ]
+        asked = [(*(question for question, _ in turn.history), turn.question) for turn in turns]
+        first = self._questions(questions[0] for questions in asked)
+        later = self._later_questions(question for questions in asked for question in questions[1:])
+        given = ((*(answer for _, answer in turn.history), turn.answer) for turn in turns)
+        answers = self._answers(answer for of_turn in given for answer in of_turn if answer is not None)
+        found = []
+        for turn, (opening, *others) in zip(turns, asked, strict=True):
+            ids = list(first[opening])
+            for (_, answer), question in zip(turn.history, others, strict=True):
+                ids += [*answers[answer], self.eos_id, *later[question]]
+            found.append((ids, [] if turn.answer is None else [*answers[turn.answer], self.eos_id]))
+        return found
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of an answer's ids, without a stop id at the end and without the space before the answer.
@@ -178,7 +216,7 @@ class Prompter:
         Everything else is shown as it is, special tokens included: what a model wrote is not made better than it is.
         """
         body = list(ids[:-1] if ids and ids[-1] in self.eos_ids else ids)
-        anchor = self._anchors[self._before_answer]
+        anchor = self._fixed(self._before_answer)
         # Behind the fixed text, because SentencePiece decoders drop a space at the very start of a text.
         before, text = (
             str(self.tokenizer.decode(i, skip_special_tokens=False, clean_up_tokenization_spaces=False))
@@ -186,20 +224,49 @@ class Prompter:
         )
         return text.removeprefix(before).removeprefix(self.template.before_answer)
 
-    def prompt_text(self, question: str) -> str:
+    def prompt_text(self, question: str, history: History = ()) -> str:
         """The whole prompt as one text with the image token once, as a reader or a processor sees it."""
         template = self.template
-        return template.prefix + template.before_question + question + template.after_question
+        text = template.prefix + template.before_question
+        for asked, answered in history:
+            text += asked + template.after_question + template.before_answer + answered
+            text += self._end + self._next_turn()
+        return text + question + template.after_question
 
-    def prompt_ids(self, question: str) -> list[int]:
+    def prompt_ids(self, question: str, history: History = ()) -> list[int]:
         """The whole prompt of one question as ids: what a model sees before it answers."""
-        return self.prefix_ids + self.question_ids(question)
+        return self.prefix_ids + self.question_ids(question, history)
 
     def _questions(self, questions: Iterable[str]) -> dict[str, list[int]]:
+        """Ids of first questions of a conversation."""
         before, after = self.template.before_question, self.template.after_question
         texts = {question: before + question + after for question in questions}
-        ids = self._continue(self._before_question, texts.values())
+        ids = self._continue(self._before_question, texts.values(), after)
         return {question: ids[text] for question, text in texts.items()}
+
+    def _later_questions(self, questions: Iterable[str]) -> dict[str, list[int]]:
+        """Ids of further questions, those of the fixed text between the EOS before them and the question included."""
+        asked = list(questions)
+        if not asked:
+            return {}
+        # A space before a question is tokenised with the question.
+        next_turn, after = self._next_turn(), self.template.after_question
+        anchor = self._end + next_turn.rstrip(" ")
+        space = next_turn[len(next_turn.rstrip(" ")) :]
+        texts = {question: space + question + after for question in asked}
+        ids = self._continue(anchor, texts.values(), after)
+        fixed = self._fixed(anchor)
+        between = fixed[fixed.index(self.eos_id) + 1 :]
+        return {question: between + ids[text] for question, text in texts.items()}
+
+    def _next_turn(self) -> str:
+        if self.template.next_turn is None:
+            text = _written(self.tokenizer, 2)[0]
+            raise ValueError(
+                f"the tokenizer's chat template makes {text!r} of two questions and their answers; expected the second "
+                "ones to stand in the same texts as the first: use prompt arm 'uniform' for conversations"
+            )
+        return self.template.next_turn
 
     def _answers(self, answers: Iterable[str]) -> dict[str, list[int]]:
         texts = {answer: self.template.before_answer + answer for answer in answers}
@@ -207,21 +274,21 @@ class Prompter:
             raise ValueError(
                 "an answer is empty; expected text, because an empty answer cannot be learned or scored"
             )
-        ids = self._continue(self._before_answer, texts.values())
+        ids = self._continue(self._before_answer, texts.values(), "")
         return {answer: ids[text] for answer, text in texts.items()}
 
-    def _continue(self, anchor: str, texts: Iterable[str]) -> dict[str, list[int]]:
-        """Ids of texts as they follow ``anchor``."""
+    def _continue(self, anchor: str, texts: Iterable[str], tail: str) -> dict[str, list[int]]:
+        """Ids of texts as they follow the fixed text ``anchor``; each ends with the fixed text ``tail``."""
         wanted = list(texts)
         new = [text for text in dict.fromkeys(wanted) if (anchor, text) not in self._cache]
-        first = self._anchors[anchor]
+        first = self._fixed(anchor)
         for text, ids in zip(new, self._encode([anchor + text for text in new]), strict=True):
             if ids[: len(first)] != first:
                 raise ValueError(
                     f"this tokenizer merges {anchor!r} with the text after it, {text!r}: expected ids that start with "
                     f"{first}, found {ids[: len(first)]}; begin the text with a letter, a digit or a bracket"
                 )
-            special = self._special_in(ids) - self._special_in(self._fixed(anchor))
+            special = self._special_in(ids) - self._special_in(self._fixed(anchor + tail))
             if special:
                 token = self.tokenizer.convert_ids_to_tokens(min(special))
                 raise ValueError(
@@ -230,12 +297,11 @@ class Prompter:
             self._cache[anchor, text] = ids[len(first) :]
         return {text: self._cache[anchor, text] for text in wanted}
 
-    def _fixed(self, anchor: str) -> list[int]:
-        """Ids of the fixed text around a question, or before an answer."""
-        if anchor not in self._fixed_ids:
-            text = anchor + (self.template.after_question if anchor == self._before_question else "")
-            self._fixed_ids[anchor] = self._encode([text])[0]
-        return self._fixed_ids[anchor]
+    def _fixed(self, text: str) -> list[int]:
+        """Ids of a fixed text."""
+        if text not in self._fixed_ids:
+            self._fixed_ids[text] = self._encode([text])[0]
+        return self._fixed_ids[text]
 
     def _special_in(self, ids: Sequence[int]) -> Counter[int]:
         """How often each special token occurs."""

@@ -8,6 +8,7 @@ Out: the inputs that seal a run's folder (:func:`resolved`) and `ledger.json` (:
 import json
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -150,9 +151,13 @@ def _backbone(parts: Parts, model: Model, decided: Mapping[str, Any]) -> dict[st
 def _prompts(parts: Parts) -> dict[str, str]:
     """Digests of every training prompt and answer, as texts and as this tokenizer's ids."""
     items = read_items(data_folder(parts.study) / "train.json")
-    segments = parts.prompter.segments([(item.question, item.answer) for item in items])
-    texts = [text for item in items for text in (parts.prompter.prompt_text(item.question), item.answer)]
-    plain = [text for item in items for text in (item.question, item.answer)]
+    segments = parts.prompter.segments([item.turn for item in items])
+    texts = [
+        text
+        for item in items
+        for text in (parts.prompter.prompt_text(item.question, item.history), item.answer)
+    ]
+    plain = [text for item in items for text in (*chain(*item.history), item.question, item.answer)]
     native = parts.prompter.arm == "native"
     return {
         "arm": parts.prompter.arm,

@@ -10,7 +10,7 @@ same image tokens as input, and what lies between them is what finetuning did to
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from barnlib.assembly import Parts, adapted_model
 from barnlib.attention import image_share, unwatchable, watched_attention
 from barnlib.data.build import data_folder
 from barnlib.data.records import Item, read_items
+from barnlib.data.turns import Turn
 from barnlib.likelihood import hidden_states
 from barnlib.model import Model, llava
 from barnlib.packing import PackedBatch, pack
@@ -42,12 +43,12 @@ class View:
     Attributes:
         table: float32[rows, T, W], features.
         rows: the row of each item.
-        questions: the question of each item.
+        turns: question and reference answer of each item.
     """
 
     table: Tensor
     rows: Sequence[int]
-    questions: Sequence[str]
+    turns: Sequence[Turn]
 
 
 def write_states(parts: Parts, trained: Path, folder: Path) -> None:
@@ -128,13 +129,16 @@ def _views(parts: Parts, items: Sequence[Item]) -> Iterator[tuple[str, View]]:
     """How items are shown in each view but the clean one."""
     clean = _clean(parts, items)
     yield "before", clean
-    yield "swapped", View(clean.table, [parts.rows[image] for image in next_images(items)], clean.questions)
+    yield "swapped", View(clean.table, [parts.rows[image] for image in next_images(items)], clean.turns)
     images = list(dict.fromkeys(item.image for item in items))
     rows = [images.index(item.image) for item in items]
     disturbed = perturbed_features(parts.study, images)
     for kind in KINDS:
-        yield kind, View(disturbed[kind].to(parts.device), rows, clean.questions)
-    reworded = [other_wording(item, parts.study.data.seed) or item.question for item in items]
+        yield kind, View(disturbed[kind].to(parts.device), rows, clean.turns)
+    reworded = [
+        replace(item.turn, question=other_wording(item, parts.study.data.seed) or item.question)
+        for item in items
+    ]
     yield "paraphrase", View(clean.table, clean.rows, reworded)
 
 
@@ -148,7 +152,7 @@ def next_images(items: Sequence[Item]) -> list[str]:
 
 
 def _clean(parts: Parts, items: Sequence[Item]) -> View:
-    return View(parts.table, [parts.rows[item.image] for item in items], [item.question for item in items])
+    return View(parts.table, [parts.rows[item.image] for item in items], [item.turn for item in items])
 
 
 def _states(
@@ -231,10 +235,7 @@ def _batches(parts: Parts, view: View, items: Sequence[Item]) -> Iterator[Packed
     for task in dict.fromkeys(item.task for item in items):
         numbers = [number for number, item in enumerate(items) if item.task == task]
         for start in range(0, len(numbers), size):
-            groups = [
-                (view.rows[number], [(view.questions[number], items[number].answer)])
-                for number in numbers[start : start + size]
-            ]
+            groups = [(view.rows[number], [view.turns[number]]) for number in numbers[start : start + size]]
             yield pack(parts.prompter, groups).to(parts.device)
 
 

@@ -36,7 +36,8 @@ def answer_lengths(items: Sequence[Item], made: Mapping[str, Prompter]) -> pd.Da
 
     Returns:
         One row for each task and backbone: task, backbone, n (answers), median, low and high (ends of the middle 80 %),
-        mean, mean_bytes, bytes_per_token (EOS counts as a byte), prompt (mean tokens of question and fixed text).
+        mean, mean_bytes, bytes_per_token (EOS counts as a byte), prompt (mean tokens of question and fixed text, and
+        of the turns before it).
         Tasks without items have no row.
     """
     rows = []
@@ -46,7 +47,7 @@ def answer_lengths(items: Sequence[Item], made: Mapping[str, Prompter]) -> pd.Da
             continue
         size = np.array([len(item.answer.encode()) + 1 for item in of_task])
         for name, prompter in made.items():
-            segments = prompter.segments([(item.question, item.answer) for item in of_task])
+            segments = prompter.segments([item.turn for item in of_task])
             tokens = np.array([len(answer) for _, answer in segments])
             low, median, high = np.quantile(tokens, (LEAST, 0.5, MOST))
             rows.append(

@@ -12,16 +12,16 @@ import numpy as np
 
 from barnlib.assembly import Parts
 from barnlib.data.records import KINDS, Item, Picture
+from barnlib.data.turns import Turn
 from barnlib.decoding import greedy
 from barnlib.history import CAPTION
 from barnlib.likelihood import reference_logprobs
 from barnlib.model import Model
-from barnlib.packing import pack
+from barnlib.packing import Group, pack
 from barnlib.processes import ALONE, Processes
 from barnlib.tasks.registry import score
 
 CAPTION_QUESTION = "Describe the picture."
-Batch = list[tuple[int, list[tuple[str, str, str]]]]  # image's row, and its (image, question, answer)
 
 
 class Validator:
@@ -51,7 +51,7 @@ class Validator:
 
     def captions(self, model: Model) -> dict[str, float]:
         """Mean nats of a dense caption, for the alignment stage."""
-        turns = [(picture.image, CAPTION_QUESTION, picture.caption) for picture in self._captioned]
+        turns = [(picture.image, Turn(CAPTION_QUESTION, picture.caption)) for picture in self._captioned]
         return {f"{CAPTION}_nats": self._nats(model, turns)}
 
     def tasks(self, model: Model) -> dict[str, float]:
@@ -70,16 +70,14 @@ class Validator:
                 )
                 for item, answer in zip(items, self._answers(model, task, items), strict=True)
             ]
-            found[f"{task}_nats"] = self._nats(model, [(i.image, i.question, i.answer) for i in items])
+            found[f"{task}_nats"] = self._nats(model, [(item.image, item.turn) for item in items])
             found[f"{task}_score"] = float(np.mean([one.score for one in scores]))
             found[f"{task}_accuracy"] = float(np.mean([one.correct for one in scores]))
         return found
 
-    def _nats(self, model: Model, turns: Sequence[tuple[str, str, str]]) -> float:
-        def nats(batch: Batch) -> float:
-            packed = pack(
-                self._parts.prompter, [(row, [(q, a) for _, q, a in group]) for row, group in batch]
-            )
+    def _nats(self, model: Model, turns: Sequence[tuple[str, Turn]]) -> float:
+        def nats(batch: list[Group]) -> float:
+            packed = pack(self._parts.prompter, batch)
             return float(reference_logprobs(model, packed.to(self._parts.device), self._parts.table).nats)
 
         return sum(self._processes.map(self._batches(turns), nats)) / len(turns)
@@ -87,22 +85,20 @@ class Validator:
     def _answers(self, model: Model, task: str, items: Sequence[Item]) -> Iterable[str]:
         limit = self._parts.study.evaluation.max_new_tokens[task]
 
-        def answers(batch: Batch) -> list[str]:
-            packed = pack(
-                self._parts.prompter, [(row, [(q, None) for _, q, _ in group]) for row, group in batch]
-            )
+        def answers(batch: list[Group]) -> list[str]:
+            packed = pack(self._parts.prompter, batch)
             found = greedy(model, packed.to(self._parts.device), self._parts.table, limit)
             return [self._parts.prompter.decode(ids) for ids in found.ids]
 
-        batches = self._batches([(item.image, item.question, "") for item in items])
+        batches = self._batches([(item.image, item.turn.asked) for item in items])
         return chain.from_iterable(self._processes.map(batches, answers))
 
-    def _batches(self, turns: Sequence[tuple[str, str, str]]) -> list[Batch]:
+    def _batches(self, turns: Sequence[tuple[str, Turn]]) -> list[list[Group]]:
         """Turns grouped by image (they stand together already), a batch of images at a time."""
-        groups: dict[str, list] = {}
-        for turn in turns:
-            groups.setdefault(turn[0], []).append(turn)
-        packed = [(self._parts.rows[image], group) for image, group in groups.items()]
+        groups: dict[str, list[Turn]] = {}
+        for image, turn in turns:
+            groups.setdefault(image, []).append(turn)
+        packed: list[Group] = [(self._parts.rows[image], group) for image, group in groups.items()]
         size = self._parts.study.evaluation.batch_images
         return [packed[start : start + size] for start in range(0, len(packed), size)]
 

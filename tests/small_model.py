@@ -11,6 +11,7 @@ from transformers import (
     LlavaForConditionalGeneration,
 )
 
+from barnlib.data.turns import Turn
 from barnlib.model import (
     Model,
     add_lora,
@@ -26,12 +27,18 @@ IMAGE_TOKENS = (IMAGE_SIZE // PATCH) ** 2
 # what the Llama paper's layers are called in transformers
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 GROUPS: list[Group] = [
-    (2, [("Is there a red circle?", "yes"), ("What colour is it?", "blue"), ("How many?", "3")]),
-    (0, [("Where is the epicentre?", '{"latitude": -12.4, "longitude": 143.9}')]),
-    (1, [("Describe the picture.", "A strong shallow earthquake"), ("Is there a square?", "no")]),
+    (2, [Turn("Is there a red circle?", "yes"), Turn("What colour is it?", "blue"), Turn("How many?", "3")]),
+    (0, [Turn("Where is the epicentre?", '{"latitude": -12.4, "longitude": 143.9}')]),
+    (1, [Turn("Describe the picture.", "A strong shallow earthquake"), Turn("Is there a square?", "no")]),
 ]
-ASKED: list[Group] = [(row, [(question, None) for question, _ in turns]) for row, turns in GROUPS]
-FLAT = [(row, question, answer) for row, turns in GROUPS for question, answer in turns]
+ASKED: list[Group] = [(row, [turn.asked for turn in turns]) for row, turns in GROUPS]
+FLAT = [(row, turn.question, str(turn.answer)) for row, turns in GROUPS for turn in turns]
+TALK = (
+    ("Is there a square?", "no"),
+    ("What colour is it?", "blue"),
+    ("And where?", "left of the red circle"),
+)
+CONVERSATION = [Turn(*pair, TALK[:number]) for number, pair in enumerate(TALK)]
 # Packed and alone, the same sums are taken in another order. Worst over 20 random models of these shapes: 2.4e-7 of a
 # branch's nats (3e-5 of 170) and 7e-7 in a hidden state of up to 3.5, about one unit in the last place of float32 for
 # each. Four times that is allowed for nats, seven times for hidden states.

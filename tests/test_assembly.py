@@ -1,5 +1,6 @@
 """What a run is put together from: the blank image last, seeds that decide, a trained model with LoRA merged."""
 
+import dataclasses
 import json
 import shutil
 from contextlib import nullcontext
@@ -163,5 +164,7 @@ def test_questions_are_gathered_by_image_in_their_order(tiny_study):
     turns = turns_by_image(items)
     assert list(turns) == list(dict.fromkeys(item.image for item in items))
     for image, asked in turns.items():
-        assert asked == [(item.question, item.answer) for item in items if item.image == image]
+        assert asked == [item.turn for item in items if item.image == image]
     assert turns_by_image([]) == {}
+    talked = dataclasses.replace(items[0], history=(("Is it day?", "yes"),))
+    assert turns_by_image([talked])[talked.image][0].history == (("Is it day?", "yes"),)

@@ -8,6 +8,7 @@ from transformers import CLIPVisionConfig, LlamaConfig
 
 from barnlib import benchmark
 from barnlib.benchmark import Shape, build, packed_speed, plain_speed, questions, sample_flops
+from barnlib.data.turns import Turn
 from barnlib.likelihood import packed_loss
 from barnlib.packing import pack
 
@@ -78,7 +79,8 @@ def test_both_ways_have_the_same_loss_on_the_same_samples(config):
         plain = model(**benchmark._collate(samples, prompter.pad_id)).loss
         tower = benchmark.llava(model).model.vision_tower
         features = tower(pixels[None].repeat(2, 1, 1, 1), output_hidden_states=True).hidden_states[-2][:, 1:]
-        likelihood = packed_loss(model, pack(prompter, [(i, questions(3, i)) for i in range(2)]), features)
+        packed = pack(prompter, [(i, [Turn(*pair) for pair in questions(3, i)]) for i in range(2)])
+        likelihood = packed_loss(model, packed, features)
     assert float(likelihood.nats) / likelihood.tokens == pytest.approx(float(plain), rel=1e-5)
 
 

@@ -1,5 +1,7 @@
 """How training is fitted to a machine changes memory and time, and the numbers only as far as it must."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
@@ -7,6 +9,7 @@ from safetensors.torch import load_file
 
 from barnlib import features, finetune, ledger
 from barnlib.assembly import WEIGHTS, assemble, trained_model, untrained_model
+from barnlib.data.turns import Turn
 from barnlib.model import llava, trained_state
 
 pytestmark = pytest.mark.usefixtures("no_preflight")
@@ -89,3 +92,21 @@ def test_an_example_that_is_too_long_is_refused_and_never_cut(tiny_study):
         ValueError, match=r"plain, stage align: question .* takes \d+ tokens .*'compute\.max_tokens'"
     ):
         finetune.train_run(study, "plain", 0)
+
+
+def test_the_turns_before_a_question_count_in_its_length(tiny_study):
+    parts = assemble(tiny_study, "plain")
+    align, _ = finetune.plan(parts, 0)
+    history = (("Is there a red circle?", "yes"), ("And a blue one?", "no"))
+    question, answer = "How many in all?", "3"
+    prompter = parts.prompter
+    length = len(prompter.prompt_ids(question, history)) + len(prompter.answer_ids(answer))
+    assert length > len(prompter.prompt_ids(question)) + len(prompter.answer_ids(answer)) + 10
+    talking = replace(align, turns={"a.png": [Turn(question, answer, history)]})
+    fits, short = (
+        replace(parts, study=changed(tiny_study, "talking", max_tokens=limit))
+        for limit in (length, length - 1)
+    )
+    finetune.require_lengths(fits, talking)
+    with pytest.raises(ValueError, match=rf"question 'How many in all\?' on 'a\.png' takes {length} tokens"):
+        finetune.require_lengths(short, talking)

@@ -2,9 +2,10 @@
 
 import torch
 
+from barnlib.data.turns import Turn
 from barnlib.decoding import greedy
 from barnlib.packing import pack
-from tests.small_model import ASKED, FLAT, NATS, Case, alone
+from tests.small_model import ASKED, CONVERSATION, FLAT, IMAGE_TOKENS, NATS, Case, alone
 
 
 def test_packed_greedy_answers_are_those_of_generate(case: Case):
@@ -24,6 +25,30 @@ def test_packed_greedy_answers_are_those_of_generate(case: Case):
         torch.testing.assert_close(answers.logprob[number], logprobs.sum(), **NATS)
         torch.testing.assert_close(answers.first_logprob[number], logprobs[0], **NATS)
         assert answers.stop[number] == ("eos" if expected[-1] in case.prompter.eos_ids else "length")
+
+
+def test_answers_after_earlier_turns_are_those_of_generate_on_the_whole_conversation(case: Case):
+    limit = 10
+    asked = [turn.asked for turn in CONVERSATION]
+    answers = greedy(case.model, pack(case.prompter, [(1, asked), (0, asked[1:])]), case.features, limit)
+    written = [(1, turn) for turn in asked] + [(0, turn) for turn in asked[1:]]
+    for number, (row, turn) in enumerate(written):
+        text = "".join(
+            f"\nQuestion: {q}\nAnswer: {a}{case.prompter.tokenizer.eos_token}" for q, a in turn.history
+        )
+        text += f"\nQuestion: {turn.question}\nAnswer:"
+        ids = case.prompter.tokenizer(text, add_special_tokens=False).input_ids
+        prompt = [case.prompter.bos_id, *[case.prompter.image_token_id] * IMAGE_TOKENS, *ids]
+        out = case.plain.generate(
+            input_ids=torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.int64),
+            pixel_values=case.pixels[row : row + 1],
+            max_new_tokens=limit,
+            do_sample=False,
+        )
+        assert answers.ids[number] == out[0, len(prompt) :].tolist()
+    alone = greedy(case.model, pack(case.prompter, [(1, [Turn(asked[2].question)])]), case.features, limit)
+    assert answers.ids[2] != alone.ids[0], "what was said before is read"
 
 
 def test_branches_that_stop_at_different_steps_stay_exact(case: Case):
@@ -49,8 +74,7 @@ def test_branches_that_stop_at_different_steps_stay_exact(case: Case):
 def test_an_answer_does_not_depend_on_what_is_packed_beside_it(case: Case):
     together = greedy(case.model, pack(case.prompter, ASKED), case.features, 8)
     apart = [
-        greedy(case.model, pack(case.prompter, [(r, [(q, None)])]), case.features, 8).ids[0]
-        for r, q, _ in FLAT
+        greedy(case.model, pack(case.prompter, [(r, [Turn(q)])]), case.features, 8).ids[0] for r, q, _ in FLAT
     ]
     assert together.ids == apart
 

@@ -10,7 +10,9 @@ from transformers import AutoProcessor, LlavaForConditionalGeneration
 
 from barnlib import export, ledger, predict
 from barnlib.assembly import assemble
-from barnlib.data.build import data_folder
+from barnlib.data.build import data_folder, load_items
+from barnlib.data.turns import Turn
+from barnlib.inference import greedy_answers
 
 pytestmark = pytest.mark.usefixtures("no_preflight")
 
@@ -41,6 +43,28 @@ def test_plain_transformers_give_the_same_answers_on_png_files(exported, tiny_st
             made = model.generate(**inputs, max_new_tokens=limit, do_sample=False)
         text = processor.decode(made[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         assert text.removeprefix(" ") == row["answer"].replace("</s>", "")
+
+
+def test_plain_transformers_answer_a_conversation_as_the_evaluation_does(exported, tiny_study):
+    """The whole conversation as text, earlier answers with their EOS; the prompts that the exporter compares, too."""
+    parts = assemble(tiny_study, "grouped")
+    item = load_items(tiny_study, "test")[0]
+    history = (("Is there a red circle?", "yes"), ("How many objects are there?", "3"))
+    turns = [Turn(item.question, None, history[:number]) for number in range(3)]
+    export.require_same_prompts(parts, exported, turns)
+    model = LlavaForConditionalGeneration.from_pretrained(exported)
+    processor = AutoProcessor.from_pretrained(exported)
+    asked = [(parts.rows[item.image], turn) for turn in turns]
+    answers = greedy_answers(parts, model, asked, 6)
+    end = processor.tokenizer.eos_token
+    for number, key in enumerate(asked):
+        said = "".join(f"{q}\nAnswer: {a}{end}\nQuestion: " for q, a in history[:number])
+        text = f"<image>\nQuestion: {said}{item.question}\nAnswer:"
+        picture = Image.open(data_folder(tiny_study) / item.image)
+        inputs = processor(images=picture, text=text, return_tensors="pt")
+        with torch.inference_mode():
+            made = model.generate(**inputs, max_new_tokens=6, do_sample=False)
+        assert parts.prompter.decode(made[0, inputs["input_ids"].shape[1] :].tolist()) == answers[key].text
 
 
 def test_a_batch_of_prompts_is_padded_for_generation(exported, tiny_study):
@@ -75,4 +99,4 @@ def test_a_tokenizer_that_makes_other_ids_alone_is_refused(exported, tiny_study)
         ValueError,
         match=r"turns '<image>\\nQuestion: Where\?\\nAnswer:' into ids \[0, .*training used \[0, 0, ",
     ):
-        export.require_same_prompts(parts, exported, ["Where?"])
+        export.require_same_prompts(parts, exported, [Turn("Where?")])

@@ -5,6 +5,7 @@ import torch
 
 from barnlib.assembly import assemble, untrained_model
 from barnlib.data.build import load_items
+from barnlib.data.turns import Turn
 from barnlib.inference import TOGETHER, choice_logprobs, greedy_answers, reference_answers
 
 
@@ -25,7 +26,7 @@ def items(tiny_study):
 
 @pytest.fixture(scope="module")
 def asked(parts, items):
-    return [(parts.rows[item.image], item.question) for item in items]
+    return [(parts.rows[item.image], item.turn.asked) for item in items]
 
 
 def one_at_a_time(parts):
@@ -57,7 +58,7 @@ def test_alone_and_together_the_answers_are_the_same(parts, model, asked):
 @torch.inference_mode()
 def test_many_questions_on_one_image_are_answered_each(parts, model):
     """More than stand together in one packed sequence, some of them twice."""
-    questions = [f"How many objects are there, please, {number}?" for number in range(TOGETHER + 3)]
+    questions = [Turn(f"How many objects are there, please, {number}?") for number in range(TOGETHER + 3)]
     found = greedy_answers(parts, model, [(0, question) for question in questions + questions[:2]], 3)
     assert list(found) == [(0, question) for question in questions]
     for question in (questions[0], questions[-1]):
@@ -67,7 +68,7 @@ def test_many_questions_on_one_image_are_answered_each(parts, model):
 
 @torch.inference_mode()
 def test_references_come_in_the_order_asked(parts, model, items, asked):
-    pairs = [(*key, item.answer) for key, item in zip(asked, items, strict=True)]
+    pairs = [(row, item.turn) for (row, _), item in zip(asked, items, strict=True)]
     order = [4, 0, 3, 1, 5, 2]
     assert len(pairs) == len(order)
     forward = reference_answers(parts, model, pairs)
@@ -80,16 +81,15 @@ def test_references_come_in_the_order_asked(parts, model, items, asked):
 
 @torch.inference_mode()
 def test_each_choice_has_the_logprob_of_its_own_answer(parts, model, items, asked):
-    known = reference_answers(
-        parts, model, [(*key, item.answer) for key, item in zip(asked, items, strict=True)]
-    )
-    found = choice_logprobs(parts, model, items, asked, known)
+    rows = [row for row, _ in asked]
+    known = reference_answers(parts, model, [(row, item.turn) for row, item in zip(rows, items, strict=True)])
+    found = choice_logprobs(parts, model, items, rows, known)
     assert sum(map(bool, found)) >= 2, "items with a closed list"
-    for key, item, listed in zip(asked, items, found, strict=True):
+    for row, item, listed in zip(rows, items, found, strict=True):
         if not item.choices:
             assert listed is None
             continue
         assert tuple(listed) == item.choices
         for choice, logprob in listed.items():
-            [(expected, _)] = reference_answers(parts, model, [(*key, choice)])
+            [(expected, _)] = reference_answers(parts, model, [(row, Turn(item.question, choice))])
             assert logprob == pytest.approx(expected, abs=1e-4)

@@ -1,15 +1,30 @@
 """Losses and hidden states of packed batches are those of plain transformers, sample by sample."""
 
+from itertools import chain
+
 import pytest
 import torch
 
+from barnlib.data.turns import Turn
 from barnlib.likelihood import hidden_states, packed_loss, reference_logprobs
 from barnlib.model import (
     parameter_groups,
     trained_state,
 )
 from barnlib.packing import pack
-from tests.small_model import FLAT, GROUPS, HIDDEN, IMAGE_TOKENS, LORA_TARGETS, NATS, Case, alone, supervised
+from tests.small_model import (
+    CONVERSATION,
+    FLAT,
+    GROUPS,
+    HIDDEN,
+    IMAGE_TOKENS,
+    LORA_TARGETS,
+    NATS,
+    TALK,
+    Case,
+    alone,
+    supervised,
+)
 
 
 def test_packed_loss_is_the_loss_of_each_sample_alone(case: Case):
@@ -33,10 +48,62 @@ def test_packed_loss_is_the_loss_of_each_sample_alone(case: Case):
     torch.testing.assert_close(likelihood.nats.detach(), torch.tensor(sum(expected)), **NATS)
 
 
+def whole_conversation(case: Case, row: int) -> list[float]:
+    """Nats of each answer of `TALK`: plain transformers, pixels, one sequence with labels on all answers."""
+    tokenizer = case.prompter.tokenizer
+    end, before = str(tokenizer.eos_token), f"<image>\nQuestion: {TALK[0][0]}\nAnswer:"
+    texts = [f" {TALK[0][1]}{end}"]
+    for question, answer in TALK[1:]:
+        texts += [f"\nQuestion: {question}\nAnswer:", f" {answer}{end}"]
+    pieces = [tokenizer(text, add_special_tokens=False).input_ids for text in (before, *texts)]
+    assert [*chain(*pieces)] == tokenizer(before + "".join(texts), add_special_tokens=False).input_ids
+    at = pieces[0].index(case.prompter.image_token_id)
+    pieces[0] = [
+        tokenizer.bos_token_id,
+        *pieces[0][:at],
+        *[pieces[0][at]] * IMAGE_TOKENS,
+        *pieces[0][at + 1 :],
+    ]
+    labels = [[-100] * len(ids) if number % 2 == 0 else ids for number, ids in enumerate(pieces)]
+    ids, targets = torch.tensor([[*chain(*pieces)]]), torch.tensor([[*chain(*labels)]])
+    pixels = case.pixels[row : row + 1]
+    with torch.no_grad():
+        output = case.plain(input_ids=ids, pixel_values=pixels, labels=targets)
+    logprobs = output.logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
+    answer = torch.tensor(
+        [number // 2 if number % 2 else -1 for number, part in enumerate(pieces) for _ in part]
+    )
+    found = [-float(logprobs[answer[1:] == number].sum()) for number in range(len(TALK))]
+    assert float(output.loss) * int((targets != -100).sum()) == pytest.approx(sum(found), rel=1e-5)
+    return found
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (0, 2, 1), (1, 2, 0)])
+def test_the_loss_of_a_conversation_is_that_of_its_one_long_sequence(case: Case, order):
+    """As LLaVA trains it: every answer once, given all before it; beside other questions, and in any order."""
+    turns = [CONVERSATION[number] for number in order]
+    other = GROUPS[0][1][0]
+    packed = pack(case.prompter, [(1, [other, *turns, other]), (0, turns)])
+    likelihood = packed_loss(case.model, packed, case.features)
+    expected = [whole_conversation(case, row) for row in (0, 1)]
+    nats = likelihood.branch_nats
+    for number, (in_second, in_first) in enumerate(zip(nats[1:4], nats[5:], strict=True)):
+        torch.testing.assert_close(in_first, torch.tensor(expected[0][order[number]]), **NATS)
+        torch.testing.assert_close(in_second, torch.tensor(expected[1][order[number]]), **NATS)
+    torch.testing.assert_close(nats[0], nats[4], **NATS)
+    alone = pack(case.prompter, [(0, CONVERSATION)])
+    together = packed_loss(case.model, alone, case.features)
+    torch.testing.assert_close(together.nats.detach(), torch.tensor(sum(expected[0])), **NATS)
+    answers = sum(len(case.prompter.answer_ids(answer)) for _, answer in TALK)
+    assert together.tokens == answers and likelihood.tokens == 2 * answers + 2 * int(
+        likelihood.branch_tokens[0]
+    )
+
+
 def test_features_give_what_pixels_give(case: Case):
     """The cached features stand for the pixels exactly: the same kernels in the same order."""
     sample = alone(case, 1, "How many?", "3")
-    packed = pack(case.prompter, [(1, [("How many?", "3")])])
+    packed = pack(case.prompter, [(1, [Turn("How many?", "3")])])
     with torch.inference_mode():
         pixels = case.plain(**sample).logits[0, -3:-1].log_softmax(-1)
         likelihood = reference_logprobs(case.model, packed, case.features)

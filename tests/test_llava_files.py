@@ -41,6 +41,7 @@ def test_each_question_of_a_conversation_is_an_item(tmp_path):
         ("000000000009-0-1", "images/coco/a.jpg", f"How many doors?\n{SHORT}", "two"),
         ("7-1-0", "images/b.png", "Is it a barn?", "yes"),
     ]
+    assert [item.history for item in reading.items] == [(), (("What is it?", "A red barn."),), ()]
     assert [item.question_type for item in reading.items] == ["conversation", "short answer", "conversation"]
     assert reading.items[1].facts == {"source_id": "000000000009", "turn": 1, "turns": 2}
     assert reading.left_out == {"no image": 1}

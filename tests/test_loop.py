@@ -99,10 +99,10 @@ class TestNotes:
         progress, _ = train(parts, align, finetune)
         assert progress.tokens == {
             one.name: sum(
-                len(parts.prompter.answer_ids(answer))
+                len(parts.prompter.answer_ids(turn.answer))
                 for batch in one.batches
                 for image in batch
-                for _, answer in turns[image]
+                for turn in turns[image]
             )
             for one in (align, finetune)
         }
@@ -197,7 +197,7 @@ class TestLoss:
         for image in one.batches[0]:
             packed = pack(parts.prompter, [(parts.rows[image], turns[image])])
             nats += reference_logprobs(model, packed, parts.table).nats.item()
-            length += sum(len(answer.encode("utf-8")) + 1 for _, answer in turns[image])
+            length += sum(len(turn.answer.encode("utf-8")) + 1 for turn in turns[image])
         progress, _ = train(whole, one)
         assert column(progress, "loss") == [pytest.approx(nats / length, rel=1e-5)]
 

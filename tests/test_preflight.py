@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from barnlib import preflight
 from barnlib.data.records import TASKS, Item
+from barnlib.data.turns import Turn
 from barnlib.model import Model, add_lora, compose, llava, trained_state
 from barnlib.packing import IGNORED, Group, PackedBatch, pack
 from barnlib.preflight import PreflightError
@@ -85,7 +86,7 @@ def case(tiny_grouped_llama: Path, tiny_clip: Path) -> Iterator[Case]:
         language_model=AutoModelForCausalLM.from_pretrained(tiny_grouped_llama),
         items=items,
         rows=rows,
-        groups=[(rows[image], [(i.question, i.answer) for i in some]) for image, some in by_image.items()],
+        groups=[(rows[image], [i.turn for i in some]) for image, some in by_image.items()],
         features=torch.from_numpy(
             np.random.default_rng(0).normal(size=(IMAGES, IMAGE_TOKENS, 16)).astype(np.float32)
         ),
@@ -126,7 +127,7 @@ def test_a_turn_that_belongs_to_no_item_is_named(case: Case):
     with pytest.raises(
         PreflightError, match=r"1 turns of an epoch belong to no item, such as .*'What else\?'"
     ):
-        case.check(groups=[*case.groups, (0, [("What else?", "no")])])
+        case.check(groups=[*case.groups, (0, [Turn("What else?", "no")])])
 
 
 def test_an_image_without_features_is_named(case: Case):
@@ -230,6 +231,94 @@ def test_a_prompt_that_differs_between_training_and_inference_is_caught(case: Ca
         preflight.check_batch(case.prompter, case.groups, replace(packed, input_ids=ids))
 
 
+TALK = (("Is there a circle?", "yes"), ("How many?", "3"), ("And where?", "no"))
+CONVERSATION = [Turn(*pair, TALK[:number]) for number, pair in enumerate(TALK)]
+TALKED: list[Group] = [(0, CONVERSATION), (1, [Turn("Where?", "no"), CONVERSATION[2], CONVERSATION[1]])]
+
+
+def check_talk(prompter: Prompter, **changes: Tensor) -> None:
+    preflight.check_batch(prompter, TALKED, replace(pack(prompter, TALKED), **changes))
+
+
+def test_a_conversation_passes_in_order_and_out_of_order(case: Case):
+    first, second = "images/train/0.png", "images/train/1.png"
+    items = [
+        replace(
+            make_item(0, 0),
+            id=f"{row}-{number}",
+            image=(first, second)[row],
+            question=turn.question,
+            answer=str(turn.answer),
+            history=turn.history,
+        )
+        for row, turns in TALKED
+        for number, turn in enumerate(turns)
+    ]
+    rows = {first: 0, second: 1}
+    found = preflight.check_groups(case.prompter, items, rows, TALKED, case.features)
+    assert found["supervised_tokens"] == sum(len(case.prompter.answer_ids(item.answer)) for item in items)
+    with pytest.raises(PreflightError, match=r"item '1-1': expected once in an epoch, found dropped"):
+        alone = [TALKED[0], (1, [TALKED[1][1][0], CONVERSATION[1], Turn("And where?", "no")])]
+        preflight.check_groups(case.prompter, items, rows, alone, case.features)
+    joint = preflight.joint_tokenisation(case.prompter, items)
+    assert joint == {"equal": len(items), "of": len(items)}
+
+
+def test_an_earlier_answer_without_its_end_is_caught(case: Case):
+    def endless(turns):
+        made = case.prompter.segments(turns)
+        return [([i for i in asked if i != case.prompter.eos_id], answer) for asked, answer in made]
+
+    with pytest.raises(
+        PreflightError,
+        match=r"question 'How many\?': expected the turn 'Is there a circle\?' before it to end with 'yes' and EOS",
+    ):
+        check_talk(spoiled(case.prompter, segments=endless))
+
+
+def test_a_bos_between_turns_is_caught_where_no_template_has_it(case: Case):
+    def begun(turns):
+        pairs = case.prompter.segments(turns)
+        end = case.prompter.eos_id
+        return [
+            ([j for i in asked for j in ([i, case.prompter.bos_id] if i == end else [i])], answer)
+            for asked, answer in pairs
+        ]
+
+    with pytest.raises(PreflightError, match=r"question 'How many\?': expected 1 BOS \(id 0\) .*, found 2"):
+        check_talk(spoiled(case.prompter, segments=begun))
+
+
+def test_history_that_is_supervised_is_caught(case: Case):
+    packed = pack(case.prompter, TALKED)
+    branch = (packed.branch[1] == 1).nonzero()[:, 0]  # reads its history itself
+    at = int(branch[packed.input_ids[1, branch] == case.prompter.eos_id][0])  # the end of the first answer
+    labels = packed.labels.clone()
+    labels[1, at] = packed.input_ids[1, at]
+    with pytest.raises(PreflightError, match=r"check 1 \(labels\): question 'And where\?'"):
+        check_talk(case.prompter, labels=labels)
+
+
+def test_history_that_is_not_seen_is_caught(case: Case):
+    """A turn that goes on from the one before must see it, and stand behind it."""
+    packed = pack(case.prompter, TALKED)
+    mask, positions = packed.attention_mask.clone(), packed.position_ids.clone()
+    later, earlier = packed.branch[0] == 1, packed.branch[0] == 0
+    mask[0, 0] &= ~(later[:, None] & earlier[None])
+    with pytest.raises(PreflightError, match=r"question 'How many\?': expected the ids of inference"):
+        check_talk(case.prompter, attention_mask=mask)
+    positions[0, later] -= int(earlier.sum())
+    with pytest.raises(PreflightError, match=r"'How many\?': .* one after the other from position 0 on"):
+        check_talk(case.prompter, position_ids=positions)
+
+
+def test_a_tokenizer_whose_bos_is_its_eos_passes(tiny_llama: Path):
+    """As that of GPT-NeoX: what ends an earlier answer is no second start."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    tokenizer.bos_token = tokenizer.eos_token
+    check_talk(Prompter(tokenizer, "uniform", IMAGE_TOKENS))
+
+
 def test_a_wrong_stop_id_is_caught(case: Case, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(llava(case.model).generation_config, "eos_token_id", [case.prompter.pad_id])
     with pytest.raises(
@@ -262,7 +351,7 @@ def test_items_that_cannot_be_learned_are_caught_and_the_weights_go_back(case: C
 
 
 def test_joint_tokenisation_counts_what_a_processor_would_cut_differently(case: Case):
-    spoiled_ids = spoiled(case.prompter, prompt_ids=lambda question: [0, 1, 2])
+    spoiled_ids = spoiled(case.prompter, prompt_ids=lambda question, history: [0, 1, 2])
     assert preflight.joint_tokenisation(spoiled_ids, case.items) == {"equal": 0, "of": len(case.items)}
 
 

@@ -1,6 +1,7 @@
 """Prompts: segments that are the same in training and inference, for every kind of tokenizer."""
 
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from barnlib.data.turns import Turn
 from barnlib.prompts import IMAGE_TOKEN, PAD_TOKEN, Prompter, reserve_tokens
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "tokenizers"
@@ -149,19 +151,64 @@ def test_any_text_on_one_line_round_trips(kind: str, text: str):
 
 
 def test_segments_of_many_turns_are_those_of_each_turn(prompter: Prompter):
-    turns = [("Is it red?", "yes"), ("How many?", "3"), ("Is it red?", "no"), ("Where?", None)]
+    turns = [Turn("Is it red?", "yes"), Turn("How many?", "3"), Turn("Is it red?", "no"), Turn("Where?")]
     expected = [
-        (prompter.question_ids(question), [] if answer is None else prompter.answer_ids(answer))
-        for question, answer in turns
+        (
+            prompter.question_ids(turn.question),
+            [] if turn.answer is None else prompter.answer_ids(turn.answer),
+        )
+        for turn in turns
     ]
     assert prompter.segments(turns) == expected
 
 
 def test_texts_seen_before_are_not_tokenised_again(monkeypatch: pytest.MonkeyPatch):
     prompter = make_prompter("byte level")
-    first = prompter.segments([("Is it red?", "yes")])
+    first = prompter.segments([Turn("Is it red?", "yes")])
     monkeypatch.setattr(prompter, "tokenizer", None)
-    assert prompter.segments([("Is it red?", "yes")]) == first
+    assert prompter.segments([Turn("Is it red?", "yes")]) == first
+
+
+TALK = (("Is it red?", "yes"), ("And the other one?", "2 blue squares"), ("Why?", "A strong earthquake."))
+
+
+def test_a_conversation_has_the_ids_of_its_whole_text(prompter: Prompter):
+    """Each answer ends with EOS, the image stands once, and nothing but the answer stands behind the prompt."""
+    end = prompter.tokenizer.eos_token
+    text = f"{IMAGE_TOKEN}" + "".join(f"\nQuestion: {q}\nAnswer: {a}{end}" for q, a in TALK)
+    whole = prompter.tokenizer(text, add_special_tokens=False).input_ids
+    at = whole.index(prompter.image_token_id)
+    expected = [prompter.bos_id, *whole[:at], *[prompter.image_token_id] * 5, *whole[at + 1 :]]
+    (question, answer), history = TALK[-1], TALK[:-1]
+    assert prompter.prompt_ids(question, history) + prompter.answer_ids(answer) == expected
+    assert prompter.prompt_text(question, history) + f" {answer}{end}" == text
+    assert expected.count(prompter.bos_id) == 1 and expected.count(prompter.eos_id) == 3
+    [(asked, answered)] = prompter.segments([Turn(question, answer, history)])
+    assert asked == prompter.question_ids(question, history) and answered == prompter.answer_ids(answer)
+
+
+def test_a_turn_begins_with_the_turns_before_it(prompter: Prompter):
+    turns = [Turn(*pair, TALK[:number]) for number, pair in enumerate(TALK)]
+    segments = prompter.segments(turns)
+    for (asked, answered), (later, _) in pairwise(segments):
+        assert later[: len(asked) + len(answered)] == asked + answered
+
+
+def test_turns_seen_before_are_not_tokenised_again(monkeypatch: pytest.MonkeyPatch):
+    prompter = make_prompter("sentencepiece")
+    prompter.segments([Turn(*pair, TALK[:number]) for number, pair in enumerate(TALK)])
+    expected = prompter.question_ids(TALK[1][0], (TALK[2],))
+    monkeypatch.setattr(prompter, "tokenizer", None)
+    assert prompter.question_ids(TALK[1][0], (TALK[2],)) == expected, "in another order, too"
+
+
+def test_special_tokens_in_earlier_turns_are_refused():
+    prompter = make_prompter("byte level")
+    for history in ((("see <image>", "yes"),), (("Is it?", "yes<end>"),), (TALK[0], ("<begin>", "no"))):
+        with pytest.raises(ValueError, match=r"special token '<\w+>' written in the text"):
+            prompter.question_ids("Where?", history)
+    with pytest.raises(ValueError, match="an answer is empty"):
+        prompter.question_ids("Where?", (("Is it?", ""),))
 
 
 def test_what_a_model_wrote_is_shown_as_it_is():

@@ -16,12 +16,14 @@ from transformers import PreTrainedTokenizerFast
 
 from barnlib import real_tokenizers
 from barnlib.data.build import load_items
+from barnlib.data.turns import Turn
 from barnlib.packing import pack
 from barnlib.parameters import ROOT
 from barnlib.preflight import check_batch
 from barnlib.prompts import Prompter, reserve_tokens
 from barnlib.real_tokenizers import PROBES, check_tokenizer, load_tokenizer, read_model
 from barnlib.tokenization import LLAMA3_SPLIT
+from tests.test_native_prompts import HEADERS, LLAMA2, LLAMA3
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "tokenizers"
 NAMES = ("llama2", "llama3")
@@ -99,7 +101,7 @@ def test_no_label_of_any_task_is_dropped(name, arm, tiny_study):
     assert {item.task for item in found} == {"vqa_scene", "seismic_description", "seismic_coordinates"}
     groups = {}
     for item in found:
-        groups.setdefault(item.image, []).append((item.question, item.answer))
+        groups.setdefault(item.image, []).append(item.turn)
     batches = [(row, turns) for row, turns in enumerate(groups.values())]  # several questions on one image
     assert any(len(turns) > 1 for turns in groups.values())
     packed = pack(prompter, batches)
@@ -109,6 +111,33 @@ def test_no_label_of_any_task_is_dropped(name, arm, tiny_study):
     for item in found:  # the answer's ids are those of the makers' library behind the same fixed text
         whole = makers(name)(anchor + prompter.template.before_answer + item.answer)
         assert whole[-len(prompter.answer_ids(item.answer)) + 1 :] == prompter.answer_ids(item.answer)[:-1]
+
+
+@pytest.mark.parametrize("arm", ["uniform", "native"])
+def test_no_label_of_a_conversation_is_dropped(name, arm):
+    """In the native arm with the chat template that each generation's instruct models have."""
+    tokenizer = load_tokenizer(real(name) / "hf")
+    reserve_tokens(tokenizer)
+    end = tokenizer.eos_token
+    if arm == "native":
+        tokenizer.chat_template = {"llama2": LLAMA2, "llama3": LLAMA3}[name]
+        assert name == "llama2" or set(HEADERS[:3]) <= set(tokenizer.get_vocab())
+        end = {"llama2": end, "llama3": "<|eot_id|>"}[name]
+    prompter = Prompter(tokenizer, arm, image_tokens=4)
+    talk = (
+        ("How many doors has it?", "two"),
+        ("And the other one?", '{"latitude": -12.4, "longitude": 143.9}'),
+        ("  Where, in Île-de-France? ", "at 12:30, 🌍"),
+    )
+    turns = [Turn(*pair, talk[:number]) for number, pair in enumerate(talk)]
+    groups = [(0, turns), (1, [turns[2], turns[0], turns[1]])]
+    check_batch(prompter, groups, pack(prompter, groups))
+    (question, answer), history = talk[-1], talk[:-1]
+    text = prompter.prompt_text(question, history) + prompter.template.before_answer + answer + end
+    whole = tokenizer(text, add_special_tokens=False).input_ids
+    at = whole.index(prompter.image_token_id)
+    expected = [prompter.bos_id, *whole[:at], *[prompter.image_token_id] * 4, *whole[at + 1 :]]
+    assert prompter.prompt_ids(question, history) + prompter.answer_ids(answer) == expected
 
 
 def test_special_ids_are_those_of_the_makers(name):

@@ -252,10 +252,25 @@ def test_prompts_are_the_same_texts_in_each_tokenizers_ids(entries, parts, tiny_
     assert entries["grouped"]["prompts"]["texts"] == entries["plain"]["prompts"]["texts"]
 
 
+def test_earlier_turns_are_part_of_the_prompts(parts, monkeypatch):
+    """A history that differs makes other digests; without one they are what they were."""
+    items = load_items(parts.study, "train")
+    known = record._prompts(parts)
+    talked = [dataclasses.replace(items[0], history=(("Is it day?", "yes"),)), *items[1:]]
+    monkeypatch.setattr(record, "read_items", lambda path: talked)
+    found = record._prompts(parts)
+    assert found["texts"] != known["texts"] and found["tokens"] != known["tokens"]
+    prompter = copy.copy(parts.prompter)
+    prompter.arm = "native"
+    native = record._prompts(dataclasses.replace(parts, prompter=prompter))
+    plain = [text for item in items for text in (item.question, item.answer)]
+    assert native["texts"] == text_digest(["Is it day?", "yes", *plain])
+
+
 def test_in_the_native_arm_questions_are_compared_and_templates_kept_apart(parts, tiny_study):
     prompter = copy.copy(parts.prompter)
     prompter.arm = "native"
-    prompter.prompt_text = lambda question: f"[INST] {question} [/INST]"
+    prompter.prompt_text = lambda question, history: f"[INST] {question} [/INST]"
     found = record._prompts(dataclasses.replace(parts, prompter=prompter))
     items = load_items(tiny_study, "train")
     plain = [text for item in items for text in (item.question, item.answer)]

@@ -1,6 +1,7 @@
 """LLaVA records: round trip, and each way in which a record can be wrong."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -17,12 +18,17 @@ from barnlib.data.records import (
     write_items,
     write_pictures,
 )
+from barnlib.data.turns import Turn
 
 ITEM = Item("a-1", "images/train/a.png", "vqa_scene", "count", "easy", "How many?", "2", ("1", "2"), {"n": 2})
 PICTURE = Picture(
     "images/train/a.png", "scene", "a red circle.", (Phrase("red circle", (0.1, 0.2, 0.5, 1.0)),), {"k": 1}
 )
 TEXT = st.text(min_size=1).filter(lambda text: text.strip() and "<image>" not in text)
+
+
+def talk(*texts: str) -> list[dict]:
+    return [{"from": ("human", "gpt")[number % 2], "value": text} for number, text in enumerate(texts)]
 
 
 def test_items_are_llava_json(tmp_path):
@@ -36,15 +42,33 @@ def test_items_are_llava_json(tmp_path):
     assert read_items(tmp_path / "i.json") == [ITEM]
 
 
+def test_earlier_turns_stand_before_the_items_own(tmp_path):
+    item = replace(ITEM, history=(("Is it red?", "yes"), ("What else?", "a barn")))
+    write_items(tmp_path / "i.json", [item, replace(item, id="a-2", history=())])
+    later, first = json.loads((tmp_path / "i.json").read_text())
+    assert [turn["value"] for turn in later["conversations"]] == [
+        "<image>\nIs it red?",
+        "yes",
+        "What else?",
+        "a barn",
+        "How many?",
+        "2",
+    ]
+    assert [turn["from"] for turn in later["conversations"]] == ["human", "gpt"] * 3
+    assert first["conversations"][0]["value"] == "<image>\nHow many?" and "history" not in later
+    assert read_items(tmp_path / "i.json") == [item, replace(item, id="a-2", history=())]
+    assert item.turn == Turn("How many?", "2", (("Is it red?", "yes"), ("What else?", "a barn")))
+
+
 def test_pictures_round_trip(tmp_path):
     write_pictures(tmp_path / "p.json", [PICTURE])
     assert read_pictures(tmp_path / "p.json") == [PICTURE]
 
 
-@given(question=TEXT, answer=TEXT)
-def test_any_text_round_trips(tmp_path_factory, question, answer):
+@given(question=TEXT, answer=TEXT, history=st.lists(st.tuples(TEXT, TEXT), max_size=2).map(tuple))
+def test_any_text_round_trips(tmp_path_factory, question, answer, history):
     path = tmp_path_factory.mktemp("t") / "i.json"
-    item = Item("x", "a.png", "vqa_scene", "t", "hard", question, answer, (), {})
+    item = Item("x", "a.png", "vqa_scene", "t", "hard", question, answer, (), {}, history)
     write_items(path, [item])
     assert read_items(path) == [item]
 
@@ -61,11 +85,25 @@ def test_any_text_round_trips(tmp_path_factory, question, answer):
         ({"choices": ["1", "3"]}, r"key 'choices': the answer '2' is not among"),
         (
             {"conversations": [{"from": "human", "value": "<image>\nq"}]},
-            r"expected one human and one gpt turn",
+            r"expected human and gpt in turns, one answer to each question",
+        ),
+        ({"conversations": ["q", "2"]}, r"expected human and gpt in turns"),
+        ({"conversations": []}, r"expected human and gpt in turns"),
+        (
+            {"conversations": talk("<image>\nq", "a", "r")},
+            r"expected human and gpt in turns, one answer to each question",
+        ),
+        (
+            {"conversations": talk("<image>\nq", "a", "see <image>", "2")},
+            r"the first turn must start with the only '<image>'",
+        ),
+        (
+            {"conversations": talk("<image>\nq", " ", "r", "2")},
+            r"key 'value': expected text that is not empty",
         ),
         (
             {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "2"}]},
-            r"must start with its only",
+            r"the first turn must start with the only '<image>'",
         ),
         (
             {
@@ -74,7 +112,7 @@ def test_any_text_round_trips(tmp_path_factory, question, answer):
                     {"from": "gpt", "value": "2"},
                 ]
             },
-            r"must start with its only",
+            r"the first turn must start with the only '<image>'",
         ),
     ],
 )

@@ -10,6 +10,7 @@ from barnlib.assembly import Parts, assemble, untrained_model
 from barnlib.data.build import load_items, load_pictures
 from barnlib.data.descriptions import write_coordinates, write_description
 from barnlib.data.records import TASKS, Item
+from barnlib.data.turns import Turn
 from barnlib.decoding import greedy
 from barnlib.likelihood import reference_logprobs
 from barnlib.model import llava
@@ -65,12 +66,12 @@ def first(pictures: Sequence, count: int) -> list[str]:
 
 
 def nats_alone(parts: Parts, model, image: str, question: str, answer: str) -> float:
-    packed = pack(parts.prompter, [(parts.rows[image], [(question, answer)])])
+    packed = pack(parts.prompter, [(parts.rows[image], [Turn(question, answer)])])
     return float(reference_logprobs(model, packed, parts.table).nats)
 
 
 def ids_alone(parts: Parts, model, item: Item) -> tuple[int, ...]:
-    packed = pack(parts.prompter, [(parts.rows[item.image], [(item.question, None)])])
+    packed = pack(parts.prompter, [(parts.rows[item.image], [item.turn.asked])])
     limit = parts.study.evaluation.max_new_tokens[item.task]
     return tuple(greedy(model, packed, parts.table, limit).ids[0])
 

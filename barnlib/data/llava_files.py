@@ -5,8 +5,8 @@ In:  a file as those of LLaVA-1.5 (Liu et al. 2023, arXiv 2304.08485; 2024, arXi
 Out: one :class:`~barnlib.data.records.Item` for each question, or one :class:`~barnlib.data.records.Picture` for each
      caption.
 
-Each question of a conversation becomes an item of its own, asked on the image alone. LLaVA shows a later turn the
-earlier ones too; here a question that leans on them ("and the other one?") has lost its context.
+Each question of a conversation becomes an item of its own, with the turns before it as its history: as in LLaVA, each
+answer is trained on once, and a question may lean on what was said before ("and the other one?").
 """
 
 from collections import Counter
@@ -58,6 +58,7 @@ def read_conversations(path: Path, folder: Path, images: str = "") -> Reading:
                     answer=answer,
                     choices=(),
                     facts={"source_id": name, "turn": turn, "turns": len(pairs)},
+                    history=tuple(pairs[:turn]),
                 )
             )
     return Reading(items=tuple(items), left_out=dict(left_out))

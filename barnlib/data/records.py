@@ -4,17 +4,19 @@ In:  what :mod:`barnlib.data.build` made, or a file that somebody else wrote.
 Out: :class:`Item` and :class:`Picture`, validated on reading, which training, evaluation and analyses use.
 
 An item is one question on one image. On disk it is a LLaVA record (Liu et al. 2023, arXiv 2304.08485): ``id``,
-``image`` and two ``conversations`` turns, the first of which starts with ``<image>``; beside them stand the
-machine-readable keys.
+``image`` and ``conversations``, the first turn of which starts with ``<image>``; beside them stand the machine-readable
+keys. The last question and answer of the conversation are the item's; what stands before them is its history.
 """
 
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import cycle
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from barnlib.data.phrases import Phrase
+from barnlib.data.turns import History, Turn
 from barnlib.tasks import registry
 
 TASKS = tuple(task.name for task in registry.ALL)
@@ -22,6 +24,7 @@ SPLITS = ("train", "validation", "test", "heldout")
 DIFFICULTIES = ("easy", "medium", "hard")
 KINDS = ("scene", "card")
 IMAGE_MARK = "<image>\n"
+SPEAKERS = ("human", "gpt")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,12 @@ class Item:
     answer: str
     choices: tuple[str, ...]  # the closed answer list, () where the answer is open
     facts: dict[str, Any]
+    history: History = ()  # questions and answers before this one in its conversation
+
+    @property
+    def turn(self) -> Turn:
+        """The question with its answer and what came before it."""
+        return Turn(self.question, self.answer, self.history)
 
 
 @dataclass(frozen=True)
@@ -129,12 +138,13 @@ def _read(path: Path, convert: Callable[[dict], Record]) -> list[Record]:
 
 
 def _item_to_record(item: Item) -> dict:
+    texts = [text for pair in (*item.history, (item.question, item.answer)) for text in pair]
+    texts[0] = IMAGE_MARK + texts[0]
     return {
         "id": item.id,
         "image": item.image,
         "conversations": [
-            {"from": "human", "value": IMAGE_MARK + item.question},
-            {"from": "gpt", "value": item.answer},
+            {"from": speaker, "value": text} for speaker, text in zip(cycle(SPEAKERS), texts, strict=False)
         ],
         "task": item.task,
         "question_type": item.question_type,
@@ -145,30 +155,40 @@ def _item_to_record(item: Item) -> dict:
 
 
 def _item_from_record(record: dict) -> Item:
-    turns = record["conversations"]
-    if not isinstance(turns, list) or [turn.get("from") for turn in turns] != ["human", "gpt"]:
-        raise ValueError(f"key 'conversations': expected one human and one gpt turn, found {turns!r}")
-    human, gpt = (_text(turn, "value") for turn in turns)
-    if not human.startswith(IMAGE_MARK) or human.count("<image>") != 1:
-        raise ValueError(
-            f"key 'conversations': the human turn must start with its only '<image>', found {human!r}"
-        )
-    if "<image>" in gpt:
-        raise ValueError(f"key 'conversations': '<image>' in the answer {gpt!r}")
+    *history, (question, answer) = _pairs(record["conversations"])
     choices = tuple(record["choices"])
-    if choices and gpt not in choices:
-        raise ValueError(f"key 'choices': the answer {gpt!r} is not among {choices}")
+    if choices and answer not in choices:
+        raise ValueError(f"key 'choices': the answer {answer!r} is not among {choices}")
     return Item(
         id=_text(record, "id"),
         image=_image(record),
         task=_one_of(record, "task", TASKS),
         question_type=_text(record, "question_type"),
         difficulty=_one_of(record, "difficulty", DIFFICULTIES),
-        question=human.removeprefix(IMAGE_MARK),
-        answer=gpt,
+        question=question,
+        answer=answer,
         choices=choices,
         facts=_mapping(record, "facts"),
+        history=tuple(history),
     )
+
+
+def _pairs(turns: Any) -> list[tuple[str, str]]:
+    """Question and answer of each pair of turns, the image's mark taken off the first."""
+    objects = isinstance(turns, list) and all(isinstance(turn, dict) for turn in turns)
+    speakers = [turn.get("from") for turn in turns] if objects else []
+    if not speakers or speakers != list(SPEAKERS) * (len(speakers) // 2):
+        raise ValueError(
+            f"key 'conversations': expected human and gpt in turns, one answer to each question, found {turns!r}"
+        )
+    first, *others = (_text(turn, "value") for turn in turns)
+    if not first.startswith(IMAGE_MARK) or sum(text.count("<image>") for text in (first, *others)) != 1:
+        raise ValueError(
+            "key 'conversations': the first turn must start with the only '<image>' of the conversation, found "
+            f"{[first, *others]!r}"
+        )
+    texts = [first.removeprefix(IMAGE_MARK), *others]
+    return list(zip(texts[::2], texts[1::2], strict=True))
 
 
 def _picture_from_record(record: dict) -> Picture:
