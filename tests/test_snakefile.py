@@ -130,6 +130,7 @@ def test_a_change_reruns_what_depends_on_it(project: Path) -> None:
     shown = Counter(NAMES & {"backbones", "tokens"})  # notebooks that show the backbones themselves
     file = project / "params" / "backbones" / "llama2.yaml"
     original = file.read_text()
+    (project / "params" / "checkpoints" / "nano" / "another").mkdir()
     edit(file, "nano", "checkpoint", value="params/checkpoints/nano/another")
     assert planned(project) == LAST + of_backbone + shown
     file.write_text(original)
