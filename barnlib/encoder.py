@@ -9,9 +9,10 @@ Two contrastive losses are added. The first is CLIP's, picture against dense cap
 2103.00020, figure 3). The second sets each phrase against the patches that it names, as in GLIP (Li et al. 2022,
 arXiv 2112.03857, section 3.1), because what LLaVA reads is the patches.
 
-``python -m barnlib.encoder clip`` makes the encoder of scale nano again, ``--scale small`` that of scale small; it goes on
-where an interrupted one stopped. One device is used: the first GPU, in bfloat16 autocast, or else the CPU, in float32.
-A batch is never computed in pieces, because the other pictures of the batch are what each one is told apart from.
+``python -m barnlib.encoder clip`` makes the encoder of scale nano again, ``--scale small`` that of scale small; it
+goes on where an interrupted one stopped. One device is used: the first GPU, in bfloat16 autocast, or else the CPU, in
+float32. A batch is never computed in pieces, because the other pictures of the batch are what each one is told apart
+from.
 """
 
 import argparse
@@ -273,8 +274,8 @@ def train_clip(
 
 
 def draw_pictures(recipe: EncoderRecipe, path: Path) -> tuple[np.ndarray, list[Picture]]:
-    """The encoder's own training pictures: uint8[2N, H, W, 3], mapped from the ``.npy`` file `path` that they are written
-    to, and their captions and phrases.
+    """The encoder's own training pictures: uint8[2N, H, W, 3], mapped from the ``.npy`` file `path` that they are
+    written to, and their captions and phrases.
 
     Raises:
         ValueError: a disk without room for them.

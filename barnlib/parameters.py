@@ -5,7 +5,7 @@ In:  ``params/studies/NAME.yaml`` (the protocol, the same for every backbone), `
 Out: :class:`Study`, :class:`Backbone` and :class:`Encoder`, which every later module takes as arguments.
 
 A backbone file cannot name a prompt, or a learning rate or seed of the study: :class:`Backbone` has no such field
-(the recipe of a backbone that is made here has its own, for making it from scratch), and unknown keys are refused. That is what
+(the recipe of a backbone that is made here has its own, for making it), and unknown keys are refused. That is what
 makes the comparison controlled by construction.
 """
 

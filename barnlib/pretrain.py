@@ -96,7 +96,8 @@ def _build(recipe: Recipe, folder: Path, work: Path, characters: int) -> None:
     windows, counts = np.load(work / "windows.npy", mmap_mode="r"), read_json(work / "counts.json")
     log.info("%s: %s tokens in %d windows: %s", work, f"{windows.size:,}", len(windows), counts)
     device = devices.one_device()
-    model = new_llama(recipe, tokenizer).to(device)
+    model: Any = new_llama(recipe, tokenizer)
+    model.to(device)
     curve = train(model, windows, recipe, tokenizer.pad_token_id, work)
     model.half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -208,11 +209,11 @@ def pack_windows(
         )
     length, shares = recipe.sequence_tokens, corpus_shares(recipe)
     total = recipe.corpus.tokens // length
+    require_disk(path.parent, 2 * total * length, f"the training text of {total * length:,} tokens")
     streams = {kind: _encoded(kind, recipe.seed, tokenizer, length) for kind in KINDS if shares[kind] > 0}
     waiting = {kind: next(stream) for kind, stream in streams.items()}
     used = dict.fromkeys(streams, 0)
     running = [kind for kind in streams if kind not in WHOLE]
-    require_disk(path.parent, 2 * total * length, f"the training text of {total * length:,} tokens")
     windows = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint16, shape=(total, length))
     for window in tqdm(windows, desc="text", mininterval=10):
         window[:], filled = tokenizer.pad_token_id, 0

@@ -186,3 +186,12 @@ def test_an_executed_notebook_survives_its_failure(project: Path) -> None:
 def test_a_wrong_study_is_refused(project: Path) -> None:
     done = snakemake(project, "--config", "study=smokee")
     assert done.returncode != 0 and "did you mean 'smoke'" in done.stdout + done.stderr
+
+
+def test_a_study_without_its_checkpoints_names_the_command(project: Path) -> None:
+    shutil.rmtree(project / "params" / "checkpoints" / "small", ignore_errors=True)
+    done = snakemake(project, "--config", "study=small")
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in said
+    assert "no folder 'params/checkpoints/small/encoder'; `make checkpoints SCALE=small` makes it" in said
+    assert not (project / "runs" / "small" / "data").exists(), "nothing was drawn"
