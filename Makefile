@@ -1,9 +1,10 @@
 # make study [STUDY=nano]   the whole study and its book        make test    lint, types, every test
 # make smoke                the same in minutes                  make lint    ruff and mypy only
-# make checkpoints          make the encoders and backbones that are missing or have another recipe (hours)
+# make checkpoints [SCALE=nano]   make that scale's encoders and backbones that are missing or have another recipe (hours)
 # make lab                  JupyterLab on the notebooks          make clean   delete runs/ and caches, not the environment
 
 STUDY ?= nano
+SCALE ?= nano
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 RUNS := $(or $(BARNLIB_RUNS),runs)
@@ -14,7 +15,7 @@ PROCESSES ?= $(if $(filter-out 0,$(GPUS)),$(GPUS),1)
 TORCH_INDEX ?= $(if $(filter 0,$(GPUS)),--extra-index-url https://download.pytorch.org/whl/cpu)
 
 # Encoders and backbones that are made here are those with a recipe; controls and published checkpoints have none.
-made = $(basename $(notdir $(shell grep -ls '^  recipe:' params/$(1)/*.yaml)))
+made = $(basename $(notdir $(shell awk '/^[a-z]/ { scale = $$1 } scale == "$(SCALE):" && /^  recipe:/ { print FILENAME }' params/$(1)/*.yaml)))
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -49,8 +50,9 @@ lab: $(LAB)
 	.venv-lab/bin/jupyter-lab --notebook-dir=.
 
 checkpoints: $(INSTALLED)
-	$(foreach encoder,$(call made,encoders),$(BIN)/python -m barnlib.encoder $(encoder) &&) true
-	$(foreach backbone,$(call made,backbones),$(BIN)/python -m barnlib.pretrain $(backbone) &&) true
+	$(if $(call made,backbones),,$(error no backbone in params/backbones has a recipe at the scale '$(SCALE)'))
+	$(foreach encoder,$(call made,encoders),$(BIN)/python -m barnlib.encoder $(encoder) --scale $(SCALE) &&) true
+	$(foreach backbone,$(call made,backbones),$(BIN)/python -m barnlib.pretrain $(backbone) --scale $(SCALE) &&) true
 
 clean:
 	rm -rf runs .snakemake book/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis

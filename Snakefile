@@ -17,12 +17,22 @@ from pathlib import Path
 sys.path.insert(0, workflow.basedir)
 
 import nbformat
+from snakemake.exceptions import WorkflowError
 
 from barnlib.artefacts import file_digest
 from barnlib.data.taken_records import taken_files
 from barnlib.first_cell import is_first
 from barnlib.ledger import sources, text_digest
-from barnlib.parameters import ROOT, VALIDATION, checkpoint_path, digest, load_backbone, load_encoder, load_study
+from barnlib.parameters import (
+    ROOT,
+    VALIDATION,
+    checkpoint_path,
+    digest,
+    existing_checkpoint,
+    load_backbone,
+    load_encoder,
+    load_study,
+)
 
 study = load_study(config.get("study", "nano"))
 PROCESSES = int(config.get("processes", 1))  # that train a run together, one for each GPU
@@ -42,6 +52,13 @@ PAGES = ("data", "encoder", "backbones", "tokens", "recorded", "ledger", *ANALYS
 PAPERMILL = f"{sys.executable} -m barnlib.papermill_command --log-output --log-level WARNING --no-progress-bar --kernel python3"
 # A kernel warns at its start that others could listen (it uses the loopback interface), and of being told to end.
 QUIETLY = "2> >(grep --line-buffered -v -e 'without encryption' -e 'KeyboardInterrupt caught in kernel' >&2)"
+
+
+try:  # before hours of drawing and training, not after them
+    for chosen in (load_encoder(study.encoder.name, study.scale), *(load_backbone(name, study.scale) for name in study.backbones)):
+        existing_checkpoint(chosen)
+except ValueError as error:
+    raise WorkflowError(str(error)) from None
 
 
 def code(*modules):

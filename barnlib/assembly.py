@@ -28,7 +28,14 @@ from barnlib.data.records import Item
 from barnlib.data.turns import Turn
 from barnlib.hub import local_folder
 from barnlib.model import Model, add_lora, compose, load_trained_state, merge_lora
-from barnlib.parameters import Backbone, Study, checkpoint_path, load_backbone, load_encoder
+from barnlib.parameters import (
+    Backbone,
+    Study,
+    checkpoint_path,
+    existing_checkpoint,
+    load_backbone,
+    load_encoder,
+)
 from barnlib.prompts import Prompter, reserve_tokens
 from barnlib.quantisation import dequantised, load_quantised, quantised_digest
 from barnlib.real_tokenizers import load_tokenizer
@@ -109,14 +116,7 @@ def assemble(study: Study, backbone: str) -> Parts:
             f"backbone '{backbone}' is not part of study '{study.name}', which compares {', '.join(study.backbones)}"
         )
     chosen = load_backbone(backbone, study.scale)
-    checkpoint = checkpoint_path(chosen.checkpoint)
-    if isinstance(checkpoint, str) and (checkpoint.startswith(("/", ".")) or checkpoint.count("/") != 1):
-        made = f"; `python -m barnlib.pretrain {backbone}` makes it" if chosen.recipe else ""
-        raise ValueError(
-            f"params/backbones/{backbone}.yaml: key '{study.scale}.checkpoint': no folder '{checkpoint}'{made}; "
-            "expected a folder relative to the repository, an absolute folder, or the id of a model on the hub"
-        )
-    folder = local_folder(checkpoint)
+    folder = local_folder(existing_checkpoint(chosen))
     tokenizer = load_tokenizer(folder)
     cached = features.load(study)
     reserve_tokens(tokenizer)

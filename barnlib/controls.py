@@ -27,7 +27,7 @@ from barnlib.data.earthquakes import Earthquake
 from barnlib.data.records import Picture
 from barnlib.data.scenes import ATTRIBUTES
 from barnlib.hub import local_folder
-from barnlib.parameters import Encoder, checkpoint_path, runs_root
+from barnlib.parameters import Encoder, existing_checkpoint, runs_root
 from barnlib.vision import load_vision_model
 
 Array = NDArray[np.float32]
@@ -40,8 +40,11 @@ def encoder_folder(encoder: Encoder) -> Path:
     """Where an encoder's weights lie: its checkpoint, or, for a random one, a folder that is made where it is missing.
 
     An oracle looks at no picture; it names the checkpoint whose shape it has, so that a model can be composed.
+
+    Raises:
+        ValueError: the checkpoint is not there; says how it is made or what the hub answers.
     """
-    checkpoint = local_folder(checkpoint_path(encoder.checkpoint))
+    checkpoint = local_folder(existing_checkpoint(encoder))
     if encoder.kind != "random":
         return checkpoint
 

@@ -1,4 +1,4 @@
-"""The nano vision encoder: a small CLIP, trained from scratch on captions and on the phrases of picture parts.
+"""The vision encoder: a small CLIP, trained from scratch on captions and on the phrases of picture parts.
 
 In:  pictures of the training distribution (never a test picture, a held-out attribute pair or a held-out region),
      drawn from a seed of their own, and ``params/encoders/NAME.yaml``.
@@ -9,7 +9,10 @@ Two contrastive losses are added. The first is CLIP's, picture against dense cap
 2103.00020, figure 3). The second sets each phrase against the patches that it names, as in GLIP (Li et al. 2022,
 arXiv 2112.03857, section 3.1), because what LLaVA reads is the patches.
 
-``python -m barnlib.encoder clip`` makes the encoder again; it goes on where an interrupted one stopped.
+``python -m barnlib.encoder clip`` makes the encoder of scale nano again, ``--scale small`` that of scale small; it
+goes on where an interrupted one stopped. One device is used: the first GPU, in bfloat16 autocast, or else the CPU, in
+float32. A batch is never computed in pieces, because the other pictures of the batch are what each one is told apart
+from.
 """
 
 import argparse
@@ -18,7 +21,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -29,12 +32,13 @@ from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
-from barnlib import checkpoints
+from barnlib import checkpoints, devices
 from barnlib.artefacts import build_once, single_writer, write_json
 from barnlib.data.pictures import generator, picture
 from barnlib.data.records import KINDS, Picture
 from barnlib.geometry import patch_weights
-from barnlib.parameters import ROOT, digest, load_encoder, runs_root
+from barnlib.hub import require_disk
+from barnlib.parameters import ROOT, Scale, digest, load_encoder, runs_root
 from barnlib.recipes import EncoderRecipe
 from barnlib.vision import image_processor, normalise
 
@@ -97,11 +101,15 @@ def new_clip(recipe: EncoderRecipe, tokenizer: PreTrainedTokenizerFast) -> CLIPM
 def contrast(
     left: torch.Tensor, right: torch.Tensor, scale: torch.Tensor, same: torch.Tensor
 ) -> torch.Tensor:
-    """Symmetric InfoNCE of float[N, D] pairs; ``same`` (bool[N, N]) marks equal texts, which are no negatives."""
-    logits = scale * F.normalize(left, dim=-1) @ F.normalize(right, dim=-1).T
-    others = same & ~torch.eye(len(left), dtype=torch.bool)
+    """Symmetric InfoNCE of float[N, D] pairs; ``same`` (bool[N, N]) marks equal texts, which are no negatives.
+
+    In float32 always: with the largest scale of 100, bfloat16 would round logits to half a unit.
+    """
+    with torch.autocast(left.device.type, enabled=False):
+        logits = scale * F.normalize(left.float(), dim=-1) @ F.normalize(right.float(), dim=-1).T
+    others = same & ~torch.eye(len(left), dtype=torch.bool, device=left.device)
     logits = logits.masked_fill(others, float("-inf"))
-    target = torch.arange(len(left))
+    target = torch.arange(len(left), device=left.device)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
@@ -189,7 +197,8 @@ class _Position:
 def train_clip(
     recipe: EncoderRecipe, pixels: np.ndarray, pictures: Sequence[Picture], folder: Path, kept: Path
 ) -> list[dict[str, float]]:
-    """Train a CLIP on pictures and save it as a Hugging Face folder; goes on where an interrupted run left `kept`.
+    """Train a CLIP on pictures and save it as a Hugging Face folder; goes on where an interrupted run left `kept`, on
+    the CPU bit for bit.
 
     Args:
         pixels: uint8[N, H, W, 3].
@@ -208,7 +217,8 @@ def train_clip(
     tokenizer = text_tokenizer(
         [t for p in pictures for t in (p.caption, *(phrase.text for phrase in p.phrases))]
     )
-    trainer = ContrastiveTrainer(new_clip(recipe, tokenizer)).train()
+    device = devices.one_device()
+    trainer = ContrastiveTrainer(new_clip(recipe, tokenizer)).train().to(device)
     grid = recipe.image_size // recipe.patch_size
     weights = [np.stack([patch_weights(phrase.box, grid) for phrase in p.phrases]) for p in pictures]
     per_epoch = len(pictures) // recipe.batch_images
@@ -229,13 +239,14 @@ def train_clip(
         rows = torch.tensor([row for row, picked in enumerate(chosen) for _ in picked])
         named = np.concatenate([weights[i][picked] for i, picked in zip(batch, chosen, strict=True)])
         texts = [pictures[i].phrases[k].text for i, picked in zip(batch, chosen, strict=True) for k in picked]
-        losses = trainer(
-            normalise(pixels[batch]),
-            _tokens(tokenizer, [pictures[i].caption for i in batch]),
-            _tokens(tokenizer, texts),
-            rows,
-            torch.from_numpy(named),
-        )
+        with devices.computing(device):
+            losses = trainer(
+                normalise(pixels[batch]).to(device),
+                _tokens(tokenizer, [pictures[i].caption for i in batch], device),
+                _tokens(tokenizer, texts, device),
+                rows.to(device),
+                torch.from_numpy(named).to(device),
+            )
         optimizer.zero_grad()
         sum(losses).backward()
         nn.utils.clip_grad_norm_(trainer.parameters(), 1.0)
@@ -262,9 +273,16 @@ def train_clip(
     return at.history
 
 
-def draw_pictures(recipe: EncoderRecipe) -> tuple[np.ndarray, list[Picture]]:
-    """The encoder's own training pictures: uint8[2N, H, W, 3] and their captions and phrases."""
-    pixels = np.empty((2 * recipe.pictures, recipe.image_size, recipe.image_size, 3), np.uint8)
+def draw_pictures(recipe: EncoderRecipe, path: Path) -> tuple[np.ndarray, list[Picture]]:
+    """The encoder's own training pictures: uint8[2N, H, W, 3], mapped from the ``.npy`` file `path` that they are
+    written to, and their captions and phrases.
+
+    Raises:
+        ValueError: a disk without room for them.
+    """
+    shape = (2 * recipe.pictures, recipe.image_size, recipe.image_size, 3)
+    require_disk(path.parent, int(np.prod(shape)), "the encoder's training pictures")
+    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     pictures = []
     for number in tqdm(range(2 * recipe.pictures), desc="pictures", mininterval=10):
         kind = KINDS[number % 2]
@@ -275,31 +293,33 @@ def draw_pictures(recipe: EncoderRecipe) -> tuple[np.ndarray, list[Picture]]:
     return pixels, pictures
 
 
-def make_encoder(name: str) -> Path:
-    """Make the nano encoder NAME from scratch at its place in the repository (or find it there unchanged).
+def make_encoder(name: str, scale: str = "nano") -> Path:
+    """Make the encoder NAME of a scale from scratch at its place in the repository (or find it there unchanged).
 
     Raises:
         ValueError: no such encoder, one without a recipe, or a folder that was changed after it was made.
         RuntimeError: another process makes it.
     """
-    encoder = load_encoder(name, "nano")
+    encoder = load_encoder(name, scale)
     recipe = encoder.recipe
     if recipe is None:
         raise ValueError(
-            f"params/encoders/{name}.yaml: no recipe at scale nano; expected one to make the encoder from"
+            f"params/encoders/{name}.yaml: no recipe at scale {scale}; expected one to make the encoder from"
         )
 
     kept = runs_root() / "encoder" / digest(recipe)[:16]
 
     def build(folder: Path) -> None:
-        pixels, pictures = draw_pictures(recipe)
+        kept.mkdir(parents=True, exist_ok=True)
         with single_writer(kept):
+            pixels, pictures = draw_pictures(recipe, kept / "pixels.npy")
             history = train_clip(recipe, pixels, pictures, folder, kept)
         card = {
-            "what": "nano CLIP, trained from scratch for this study; a model in the style of CLIP, not CLIP",
+            "what": f"{scale} CLIP, trained from scratch for this study; a model in the style of CLIP, not CLIP",
             "data": f"{recipe.pictures} synthetic scenes and {recipe.pictures} synthetic event cards",
             "pictures_digest": digest([p.caption for p in pictures]),
             "recipe": recipe.model_dump(),
+            "made_on": devices.described(devices.one_device()),
             "history": history,
         }
         write_json(folder / "card.json", card)
@@ -307,11 +327,11 @@ def make_encoder(name: str) -> Path:
     return build_once(ROOT / encoder.checkpoint, {"recipe": recipe.model_dump()}, build)
 
 
-def _tokens(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> dict:
+def _tokens(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], device: torch.device) -> dict:
     encoded = tokenizer(
         list(texts), padding=True, truncation=True, max_length=TEXT_LENGTH, return_tensors="pt"
     )
-    return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
+    return {name: encoded[name].to(device) for name in ("input_ids", "attention_mask")}
 
 
 def _equal(ids: torch.Tensor) -> torch.Tensor:
@@ -326,4 +346,6 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("encoder", help="a name in params/encoders")
-    print(make_encoder(parser.parse_args().encoder))
+    parser.add_argument("--scale", choices=get_args(Scale), default="nano", help="nano where none is named")
+    arguments = parser.parse_args()
+    print(make_encoder(arguments.encoder, arguments.scale))

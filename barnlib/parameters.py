@@ -5,7 +5,7 @@ In:  ``params/studies/NAME.yaml`` (the protocol, the same for every backbone), `
 Out: :class:`Study`, :class:`Backbone` and :class:`Encoder`, which every later module takes as arguments.
 
 A backbone file cannot name a prompt, or a learning rate or seed of the study: :class:`Backbone` has no such field
-(the recipe of a nano backbone has its own, for making it from scratch), and unknown keys are refused. That is what
+(the recipe of a backbone that is made here has its own, for making it), and unknown keys are refused. That is what
 makes the comparison controlled by construction.
 """
 
@@ -24,7 +24,8 @@ from barnlib.strict import FORM, Count, Fraction, Rate, Seed, Strict, merged, pa
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS = ROOT / "params"
 
-Scale = Literal["nano", "paper"]
+Scale = Literal["nano", "small", "paper"]
+MADE = "params/checkpoints/"  # where encoders and backbones lie that `make checkpoints` makes
 TASKS_OF_THE_PAPER = ("vqa_scene", "seismic_description", "seismic_coordinates")
 """Asked in every study: claims and pages are about them."""
 
@@ -279,6 +280,7 @@ class EncoderFile(Strict):
     title: str
     kind: EncoderKind = "trained"
     nano: EncoderCheckpoint | None = None
+    small: EncoderCheckpoint | None = None
     paper: EncoderCheckpoint | None = None
 
 
@@ -307,6 +309,7 @@ class BackboneFile(Strict):
     title: str
     colour: str  # hexadecimal, the same in every chart
     nano: Checkpoint | None = None
+    small: Checkpoint | None = None
     paper: Checkpoint | None = None
 
 
@@ -374,6 +377,25 @@ def checkpoint_path(checkpoint: str) -> Path | str:
     """A checkpoint's folder where it is one (absolute, or relative to the repository), else its hub id."""
     folder = ROOT / checkpoint
     return folder if folder.exists() else checkpoint
+
+
+def existing_checkpoint(chosen: Backbone | Encoder) -> Path | str:
+    """As :func:`checkpoint_path`, of a backbone or an encoder whose folder must be there.
+
+    Raises:
+        ValueError: what is named is no hub id (OWNER/NAME), and there is no such folder; names the command that makes
+            it where it is made here.
+    """
+    found = checkpoint_path(chosen.checkpoint)
+    if isinstance(found, Path) or (found.count("/") == 1 and not found.startswith(("/", "."))):
+        return found
+    kind = "backbones" if isinstance(chosen, Backbone) else "encoders"
+    made = chosen.recipe is not None or found.startswith(MADE)
+    how = f"; `make checkpoints SCALE={chosen.scale}` makes it" if made else ""
+    raise ValueError(
+        f"params/{kind}/{chosen.name}.yaml: key '{chosen.scale}.checkpoint': no folder '{found}'{how}; expected a "
+        "folder relative to the repository, an absolute folder, or the id of a model on the hub"
+    )
 
 
 def digest(value: Any) -> str:

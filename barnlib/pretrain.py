@@ -1,10 +1,12 @@
-"""Nano backbones from scratch: a small Llama in the style of a generation, trained on its own text.
+"""Backbones from scratch: a small Llama in the style of a generation, trained on its own text.
 
 In:  a backbone's ``Recipe`` (``params/backbones/NAME.yaml``), corpus.py and tokenization.py.
 Out: an ordinary Hugging Face folder (configuration, float16 safetensors, tokenizer) with ``card.json``, which
      the study takes as its input, as it would take a real checkpoint.
 
-``python -m barnlib.pretrain llama3`` makes one again; it goes on where an interrupted one stopped.
+``python -m barnlib.pretrain llama3`` makes the one of scale nano again, ``--scale small`` that of scale small. Training
+goes on where an interrupted one stopped; text that was not complete is packed anew. One device is used: the first GPU,
+in bfloat16 autocast, or else one thread of the CPU, in float32.
 
 The text is packed into windows first: documents of the kinds `corpus.WHOLE` stand whole in one window, the
 rest of it is filled with prose and structured text, which go on in the next window. Within a window attention
@@ -18,7 +20,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -27,11 +29,12 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from barnlib import checkpoints
+from barnlib import checkpoints, devices
 from barnlib.artefacts import build_once, file_digest, read_json, single_writer, write_json
 from barnlib.corpus import KINDS, WHOLE, documents, sample_text
+from barnlib.hub import require_disk
 from barnlib.library_text import package_versions
-from barnlib.parameters import ROOT, digest, load_backbone, runs_root
+from barnlib.parameters import ROOT, Scale, digest, load_backbone, runs_root
 from barnlib.recipes import Recipe
 from barnlib.text_probe import nats_per_byte, text_accuracy
 from barnlib.tokenization import train_tokenizer
@@ -40,6 +43,9 @@ log = logging.getLogger(__name__)
 
 VERSION = 2  # of what this module makes; a change makes existing folders anew
 TOKENIZER_SEED, TOKENIZER_CHARACTERS = 20, 4_000_000
+ID_LIMIT = 2**16  # ids are kept in 16 bits
+TOKENIZER_ENTRIES = 4096  # that so much text is for; a larger vocabulary learns from as much more
+FORWARD_TOKENS = 16_384  # of one forward pass; the gradients of a larger batch are summed over several
 WARMUP_STEPS, FINAL_RATE = 100, 0.1
 BETAS, WEIGHT_DECAY, MAX_GRAD_NORM = (0.9, 0.95), 0.1, 1.0
 CHECKPOINT_SECONDS = 180
@@ -50,20 +56,23 @@ CORPUS_NOTE = (
 )
 
 
-def make_backbone(recipe: Recipe, folder: Path, characters: int = TOKENIZER_CHARACTERS) -> Path:
+def make_backbone(recipe: Recipe, folder: Path, characters: int | None = None) -> Path:
     """Make the backbone in `folder`, or find it there unchanged; returns the folder.
 
-    One thread; the same recipe and package versions give the same weights on the same machine.
+    On the CPU one thread, and the same recipe and package versions give the same weights on the same machine; on a GPU
+    sums may be taken in another order.
 
     Args:
         recipe: everything that decides the backbone.
         folder: where the Hugging Face folder shall be.
-        characters: how much text the tokenizer learns from.
+        characters: how much text the tokenizer learns from; None takes `tokenizer_characters`.
 
     Raises:
-        ValueError: the corpus cannot fill the vocabulary, or the folder was changed after it was made.
+        ValueError: the corpus cannot fill the vocabulary, the vocabulary is too large for windows, the disk has no room
+            for them, or the folder was changed after it was made.
         RuntimeError: another process makes the same backbone.
     """
+    characters = characters or tokenizer_characters(recipe)
     inputs = {"version": VERSION, "recipe": recipe.model_dump(), "characters": characters}
     work = runs_root() / "pretrain" / digest(inputs)[:16]
     work.mkdir(parents=True, exist_ok=True)
@@ -82,18 +91,19 @@ def _build(recipe: Recipe, folder: Path, work: Path, characters: int) -> None:
             recipe.tokenizer, sample_text(corpus_shares(recipe), TOKENIZER_SEED, characters)
         )
         tokenizer.save_pretrained(work)
-        windows, counts = pack_windows(recipe, tokenizer)
-        np.save(work / "windows.npy", windows)
-        write_json(work / "counts.json", counts)
+        write_json(work / "counts.json", pack_windows(recipe, tokenizer, work / "windows.npy")[1])
     tokenizer = PreTrainedTokenizerFast.from_pretrained(work)
-    windows, counts = np.load(work / "windows.npy"), read_json(work / "counts.json")
+    windows, counts = np.load(work / "windows.npy", mmap_mode="r"), read_json(work / "counts.json")
     log.info("%s: %s tokens in %d windows: %s", work, f"{windows.size:,}", len(windows), counts)
-    model = new_llama(recipe, tokenizer)
+    device = devices.one_device()
+    model: Any = new_llama(recipe, tokenizer)
+    model.to(device)
     curve = train(model, windows, recipe, tokenizer.pad_token_id, work)
     model.half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     card = describe_backbone(folder, recipe, curve)
-    card["corpus"] |= {"tokens": counts, "windows_sha256": hashlib.sha256(windows.tobytes()).hexdigest()}
+    card["corpus"] |= {"tokens": counts, "windows_sha256": hashlib.sha256(windows).hexdigest()}
+    card["made_on"] = devices.described(device)
     card["tokenizer_text"] = {"seed": TOKENIZER_SEED, "characters": characters}
     write_json(folder / "card.json", card)
 
@@ -104,10 +114,10 @@ def describe_backbone(folder: Path, recipe: Recipe, curve: list[dict]) -> dict[s
 
     Measured on the saved float16 weights, computed with in float32.
     """
-    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval().to(devices.one_device())
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     return {
-        "what": "a tiny Llama made from scratch in the style of a LLaMA generation; none of Meta's models",
+        "what": "a small Llama made from scratch in the style of a LLaMA generation; none of Meta's models",
         "recipe": recipe.model_dump(),
         "parameters": model.num_parameters(),
         "vocabulary": len(tokenizer),
@@ -147,6 +157,11 @@ def corpus_shares(recipe: Recipe) -> dict[str, float]:
     return shares
 
 
+def tokenizer_characters(recipe: Recipe) -> int:
+    """How much text a tokenizer of the recipe's vocabulary learns from."""
+    return TOKENIZER_CHARACTERS * max(1, recipe.tokenizer.vocabulary // TOKENIZER_ENTRIES)
+
+
 def new_llama(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """A Llama of the recipe's shape in float32, its weights from the recipe's seed, embeddings not tied."""
     config = LlamaConfig(
@@ -171,24 +186,37 @@ def new_llama(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCau
     return model
 
 
-def pack_windows(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> tuple[np.ndarray, dict[str, int]]:
-    """The whole training text as windows.
+def pack_windows(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerFast, path: Path
+) -> tuple[np.ndarray, dict[str, int]]:
+    """The whole training text as windows, written to a file one after another: memory holds none of it.
 
     The next document is of the kind that is furthest behind its share; where it must stay whole and the
     window has no room for it, the kind of running text that is further behind fills the window.
 
+    Args:
+        path: the ``.npy`` file to write.
+
     Returns:
-        uint16[windows, sequence_tokens], and the number of tokens of each kind.
+        uint16[windows, sequence_tokens], mapped from the file, and the number of tokens of each kind.
+
+    Raises:
+        ValueError: more entries of the vocabulary than 16 bits count, or a disk without room.
     """
+    if len(tokenizer) > ID_LIMIT:
+        raise ValueError(
+            f"windows hold ids of 16 bits: expected a vocabulary of at most {ID_LIMIT} entries, found {len(tokenizer)}"
+        )
     length, shares = recipe.sequence_tokens, corpus_shares(recipe)
     total = recipe.corpus.tokens // length
+    require_disk(path.parent, 2 * total * length, f"the training text of {total * length:,} tokens")
     streams = {kind: _encoded(kind, recipe.seed, tokenizer, length) for kind in KINDS if shares[kind] > 0}
     waiting = {kind: next(stream) for kind, stream in streams.items()}
     used = dict.fromkeys(streams, 0)
     running = [kind for kind in streams if kind not in WHOLE]
-    windows = np.full((total, length), tokenizer.pad_token_id, dtype=np.uint16)
+    windows = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint16, shape=(total, length))
     for window in tqdm(windows, desc="text", mininterval=10):
-        filled = 0
+        window[:], filled = tokenizer.pad_token_id, 0
         while filled < length:
             done = sum(used.values()) + 1
             behind = {kind: shares[kind] - used[kind] / done for kind in streams}
@@ -217,15 +245,17 @@ def _encoded(kind: str, seed: int, tokenizer: PreTrainedTokenizerFast, length: i
 def train(
     model: LlamaForCausalLM, windows: np.ndarray, recipe: Recipe, pad_id: int, work: Path
 ) -> list[dict]:
-    """Train in place, one pass over the windows; goes on exactly where an interrupted run left its state in
-    `work`.
+    """Train in place on the model's device, one pass over the windows; goes on where an interrupted run left its state
+    in `work`, on the CPU bit for bit.
 
-    AdamW, linear warm-up, cosine decay to `FINAL_RATE` of the learning rate, gradient clipping.
+    AdamW, linear warm-up, cosine decay to `FINAL_RATE` of the learning rate, gradient clipping. A batch of more than
+    `FORWARD_TOKENS` is computed in pieces, which changes its gradient by rounding only.
 
     Returns:
         the loss curve: one entry for each hundredth of the run with step, tokens, loss (nats per token).
     """
     rows = max(1, recipe.batch_tokens // recipe.sequence_tokens)
+    device, piece = model.device, max(1, FORWARD_TOKENS // recipe.sequence_tokens)
     steps = len(windows) // rows
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True
@@ -238,15 +268,11 @@ def train(
     for step in tqdm(range(first, steps), desc="pretrain", initial=first, total=steps, mininterval=30):
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * rate(step, steps)
-        ids = torch.from_numpy(windows[step * rows : (step + 1) * rows].astype(np.int64))
-        hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-        logits = model.lm_head(hidden).flatten(0, 1)
-        loss = F.cross_entropy(logits, ids[:, 1:].flatten(), ignore_index=pad_id)
+        batch = torch.from_numpy(windows[step * rows : (step + 1) * rows].astype(np.int64)).to(device)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        losses.append(accumulate(model, batch, pad_id, piece))
         torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
         optimizer.step()
-        losses.append(loss.item())
         if (step + 1) % every == 0:
             tokens = (step + 1) * rows * recipe.sequence_tokens
             curve.append({"step": step + 1, "tokens": tokens, "loss": round(float(np.mean(losses)), 4)})
@@ -258,6 +284,30 @@ def train(
             saved = time.monotonic()
     model.eval()
     return curve
+
+
+def accumulate(model: LlamaForCausalLM, batch: torch.Tensor, pad_id: int, piece: int) -> float:
+    """Add the gradient of a batch's mean loss to the weights, `piece` windows at a time.
+
+    Each piece's mean weighs as many targets as it holds, so that the sum is the mean over the whole batch; a batch that
+    is one piece is weighed by exactly 1.
+
+    Args:
+        batch: int64[rows, sequence_tokens]; `pad_id` is no target.
+
+    Returns:
+        the mean loss, nats per target.
+    """
+    targets, total = (batch[:, 1:] != pad_id).sum(), 0.0
+    for ids in batch.split(piece):
+        with devices.computing(batch.device):
+            hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+            logits = model.lm_head(hidden).flatten(0, 1)
+            loss = F.cross_entropy(logits, ids[:, 1:].flatten(), ignore_index=pad_id)
+        part = loss * ((ids[:, 1:] != pad_id).sum() / targets)
+        part.backward()
+        total += part.item()
+    return total
 
 
 def _save(
@@ -295,15 +345,18 @@ def rate(step: int, steps: int) -> float:
 
 
 def main() -> None:
-    """Command line: make one nano backbone, by default where its YAML file says."""
-    parser = argparse.ArgumentParser(description="Make a nano language backbone from scratch.")
+    """Command line: make one backbone, by default where its YAML file says."""
+    parser = argparse.ArgumentParser(description="Make a language backbone from scratch.")
     parser.add_argument("backbone", help="name of a file in params/backbones")
+    parser.add_argument("--scale", choices=get_args(Scale), default="nano", help="nano where none is named")
     parser.add_argument("--folder", type=Path, help="write here and not where the backbone's file says")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    backbone = load_backbone(arguments.backbone, "nano")
+    backbone = load_backbone(arguments.backbone, arguments.scale)
     if backbone.recipe is None:
-        parser.error(f"backbone '{backbone.name}' has no recipe at scale nano: it is loaded, not made")
+        parser.error(
+            f"backbone '{backbone.name}' has no recipe at scale {arguments.scale}: it is loaded, not made"
+        )
     folder = make_backbone(backbone.recipe, arguments.folder or ROOT / backbone.checkpoint)
     log.info("%s is in %s", backbone.name, folder)
 

@@ -1,4 +1,4 @@
-"""How the nano encoder and backbones are made from scratch.
+"""How the encoders and backbones of the scales nano and small are made from scratch.
 
 In:  strict.py's types. Out: `Recipe` and `EncoderRecipe`, parts of the files in ``params/backbones`` and
      ``params/encoders``, which parameters.py reads; tokenization.py, corpus.py, pretrain.py and encoder.py follow them.
@@ -30,7 +30,7 @@ class CorpusRecipe(Strict):
 
 
 class Recipe(Strict):
-    """How a nano backbone is made from scratch; each field is one switch of a generation."""
+    """How a backbone is made from scratch; each field is one switch of a generation."""
 
     tokenizer: TokenizerRecipe
     corpus: CorpusRecipe
@@ -48,7 +48,7 @@ class Recipe(Strict):
 
 
 class EncoderRecipe(Strict):
-    """How a nano CLIP is made from scratch, contrastively, on pictures of the training distribution."""
+    """How a CLIP is made from scratch, contrastively, on pictures of the training distribution."""
 
     pictures: Count  # scenes, and as many cards
     image_size: Count

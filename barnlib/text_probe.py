@@ -47,7 +47,7 @@ def nats_per_byte(
         nats, size = 0.0, 0
         for document in (next(stream) for _ in range(DOCUMENTS)):
             ids = tokenizer(document.text, add_special_tokens=False).input_ids[: longest - 1]
-            ids = torch.tensor([[tokenizer.bos_token_id, *ids]])
+            ids = torch.tensor([[tokenizer.bos_token_id, *ids]], device=model.device)
             logits = model(input_ids=ids).logits[0, :-1]
             nats += F.cross_entropy(logits, ids[0, 1:], reduction="sum").item()
             size += len(str(tokenizer.decode(ids[0, 1:])).encode())
@@ -89,8 +89,8 @@ def answer_texts(
         ids = torch.tensor([[tokenizer.pad_token_id] * (longest - len(row)) + row for row in rows])
         mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
         made = cast(Any, model).generate(
-            input_ids=ids,
-            attention_mask=mask,
+            input_ids=ids.to(model.device),
+            attention_mask=mask.to(model.device),
             max_new_tokens=NEW_TOKENS,
             stop_strings=["\n"],
             tokenizer=tokenizer,

@@ -81,7 +81,9 @@ def test_a_folder_that_is_not_there_is_refused(tiny_study, params, checkpoint):
 def test_a_backbone_that_is_made_here_says_how(tiny_study, params):
     path = shutil.copy(parameters.ROOT / "params/backbones/llama1.yaml", params / "backbones/plain.yaml")
     name_checkpoint(path, "runs/none/made")
-    with pytest.raises(ValueError, match=r"no folder 'runs/none/made'; `python -m barnlib\.pretrain plain`"):
+    with pytest.raises(
+        ValueError, match=r"no folder 'runs/none/made'; `make checkpoints SCALE=nano` makes it"
+    ):
         assemble(tiny_study, "plain")
 
 

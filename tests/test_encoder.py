@@ -1,12 +1,13 @@
 """The nano CLIP: contrast against CLIP's own loss, the saved folder, and that training lowers the loss."""
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, CLIPModel
 from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
-from barnlib import checkpoints, encoder
+from barnlib import checkpoints, devices, encoder
 from barnlib.artefacts import read_json
 from barnlib.encoder import contrast, draw_pictures, text_tokenizer, train_clip
 from barnlib.parameters import Encoder
@@ -32,9 +33,9 @@ RECIPE = EncoderRecipe(
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("clip")
-    pixels, pictures = draw_pictures(RECIPE)
-    history = train_clip(RECIPE, pixels, pictures, folder, tmp_path_factory.mktemp("kept"))
+    folder, kept = tmp_path_factory.mktemp("clip"), tmp_path_factory.mktemp("kept")
+    pixels, pictures = draw_pictures(RECIPE, kept / "pixels.npy")
+    history = train_clip(RECIPE, pixels, pictures, folder, kept)
     return folder, history, pixels, pictures
 
 
@@ -57,6 +58,39 @@ def test_equal_texts_are_no_negatives():
     assert torch.isfinite(rows)
     assert rows < contrast(left, right, torch.tensor(5.0), torch.eye(4, dtype=torch.bool))
     assert torch.isfinite(contrast(left[keep], right[keep], torch.tensor(5.0), alone))
+
+
+def test_contrast_is_float32_under_autocast():
+    left, right = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0))
+    scale, same = torch.tensor(100.0), torch.eye(6, dtype=torch.bool)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = contrast(left, right, scale, same)
+    assert torch.equal(found, contrast(left, right, scale, same))
+
+
+def test_half_precision_keeps_weights_in_float32(made, tmp_path, monkeypatch):
+    _, history, pixels, pictures = made
+    monkeypatch.setattr(devices, "computing", lambda device: torch.autocast(device.type, torch.bfloat16))
+    kinds = set()
+    step = torch.optim.AdamW.step
+
+    def watched(self, *arguments, **named):
+        kinds.update(one.dtype for group in self.param_groups for one in group["params"])
+        kinds.update(one.grad.dtype for group in self.param_groups for one in group["params"])
+        return step(self, *arguments, **named)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    halved = train_clip(RECIPE, pixels, pictures, tmp_path, tmp_path / "kept")
+    assert kinds == {torch.float32}
+    for loss in ("caption_loss", "phrase_loss"):
+        assert halved[0][loss] == pytest.approx(history[0][loss], rel=0.02) and halved[0] != history[0]
+        assert halved[-1][loss] < halved[0][loss] - 0.05
+
+
+def test_pictures_lie_in_a_file(made):
+    _, _, pixels, pictures = made
+    assert isinstance(pixels, np.memmap) and pixels.shape == (2 * RECIPE.pictures, 96, 96, 3)
+    assert len(pictures) == len(pixels) and np.array_equal(np.load(pixels.filename, mmap_mode="r"), pixels)
 
 
 def test_training_lowers_both_losses_and_repeats(made, tmp_path):
@@ -128,6 +162,7 @@ def test_encoder_is_made_once_with_its_card(tmp_path, monkeypatch):
     folder = encoder.make_encoder("tiny")
     card = read_json(folder / "card.json")
     assert card["recipe"] == recipe.model_dump() and len(card["history"]) == 1
+    assert card["made_on"] == devices.described(devices.one_device())
     before = (folder / "model.safetensors").stat().st_mtime_ns
     assert encoder.make_encoder("tiny") == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == before

@@ -18,7 +18,7 @@ def study(tmp_path_factory):
     """The smoke study with an untrained-size encoder of its own."""
     root = tmp_path_factory.mktemp("root")
     recipe = RECIPE.model_copy(update={"epochs": 1.0})
-    train_clip(recipe, *draw_pictures(recipe), root / "encoder", root / "kept")
+    train_clip(recipe, *draw_pictures(recipe, root / "pixels.npy"), root / "encoder", root / "kept")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BARNLIB_RUNS", str(root / "runs"))
         encoder = parameters.load_encoder("clip", "nano").model_copy(

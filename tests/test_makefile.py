@@ -11,14 +11,26 @@ from barnlib.parameters import PARAMS, ROOT, backbone_names, load_backbone, load
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 
-def test_checkpoints_are_made_of_what_has_a_recipe():
-    done = subprocess.run(
-        ["make", "--dry-run", "checkpoints"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
-    )
+def plan(*words: str) -> subprocess.CompletedProcess:
+    """What `make checkpoints` would run."""
+    command = ["make", "--dry-run", "checkpoints", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(("words", "scale"), [((), "nano"), (("SCALE=small",), "small")])
+def test_checkpoints_are_made_of_what_has_a_recipe(words: tuple[str, ...], scale: str):
+    done = plan(*words)
+    assert done.returncode == 0, done.stderr
     encoders = sorted(path.stem for path in (PARAMS / "encoders").glob("*.yaml"))
-    loaded = {name: load_encoder(name, "nano") for name in encoders}
+    loaded = {name: load_encoder(name, scale) for name in encoders}
     with_recipe = [name for name, one in loaded.items() if one.recipe]
     assert with_recipe and with_recipe != encoders, "some are made here, and some are not"
-    assert re.findall(r"-m barnlib\.encoder (\w+)", done.stdout) == with_recipe
-    made = [name for name in backbone_names() if load_backbone(name, "nano").recipe]
-    assert re.findall(r"-m barnlib\.pretrain (\w+)", done.stdout) == made
+    assert re.findall(rf"-m barnlib\.encoder (\w+) --scale {scale} ", done.stdout) == with_recipe
+    made = [name for name in backbone_names() if load_backbone(name, scale).recipe]
+    assert made and re.findall(rf"-m barnlib\.pretrain (\w+) --scale {scale} ", done.stdout) == made
+
+
+def test_a_scale_without_recipes_is_refused():
+    done = plan("SCALE=paper")
+    assert done.returncode != 0
+    assert "no backbone in params/backbones has a recipe at the scale 'paper'" in done.stderr

@@ -47,7 +47,7 @@ def edit(path: Path, **changes) -> None:
 
 def test_every_file_loads():
     studies, backbones = parameters.study_names(), parameters.backbone_names()
-    assert len(studies) >= 2 and {"nano", "smoke"} <= set(studies)
+    assert len(studies) >= 6 and {"nano", "smoke", "small", "paper"} <= set(studies)
     assert len(backbones) >= 3 and {"llama1", "llama2", "llama3"} <= set(backbones)
     for name in studies:
         study = load_study(name)
@@ -76,6 +76,58 @@ def test_the_papers_scale_is_the_recipe_of_llava_1_5():
     assert study.verdicts == load_study("nano").verdicts, (
         "the claims are decided by the same rules at every scale"
     )
+
+
+def test_small_is_the_protocol_of_nano_at_another_size():
+    nano, small = load_study("nano"), load_study("small")
+    assert small.scale == "small"
+    for part in ("backbones", "seeds", "encoder", "prompt", "verdicts"):
+        assert getattr(small, part) == getattr(nano, part), part
+    assert small.data.seed == nano.data.seed and small.finetune.method == nano.finetune.method
+    assert small.evaluation.max_new_tokens == nano.evaluation.max_new_tokens
+    assert small.evaluation.perturbations == nano.evaluation.perturbations
+    assert small.data.image_size == 224 and small.evaluation.tolerance_km == 250
+    for name in small.backbones:
+        recipe = load_backbone(name, "small").recipe
+        assert recipe is not None and small.compute.max_tokens <= recipe.sequence_tokens
+
+
+def test_what_is_made_on_the_spot_lies_where_git_looks_away():
+    """And is not under runs, which `make clean` deletes."""
+    ignored = (parameters.ROOT / ".gitignore").read_text().split()
+    assert "/params/checkpoints/small/" in ignored
+    made = [load_backbone(name, "small") for name in load_study("small").backbones]
+    for one in (*made, load_encoder("clip", "small")):
+        assert one.checkpoint.startswith(f"{parameters.MADE}small/")
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "scale", "how"),
+    [
+        (
+            "params/checkpoints/small/none",
+            "small",
+            "`make checkpoints SCALE=small` makes it; expected a folder",
+        ),
+        ("params/checkpoints/nano/none", "nano", "`make checkpoints SCALE=nano` makes it; expected a folder"),
+        ("models/of/mine", "small", "no folder 'models/of/mine'; expected a folder"),
+        ("/models/mine", "paper", "no folder '/models/mine'; expected a folder"),
+    ],
+)
+def test_a_checkpoint_that_is_not_there_names_what_makes_it(checkpoint, scale, how):
+    for load, kind in ((load_encoder, "encoders"), (load_backbone, "backbones")):
+        name = {"encoders": "clip", "backbones": "llama3"}[kind]
+        chosen = load(name, scale).model_copy(update={"checkpoint": checkpoint, "recipe": None})
+        with pytest.raises(ValueError) as error:
+            parameters.existing_checkpoint(chosen)
+        place = f"params/{kind}/{name}.yaml: key '{scale}.checkpoint': no folder '{checkpoint}'; "
+        assert str(error.value).startswith(place) and how in str(error.value)
+
+
+def test_a_checkpoint_is_a_folder_or_an_id_of_the_hub():
+    nano, paper = (load_backbone("llama3", scale) for scale in ("nano", "paper"))
+    assert parameters.existing_checkpoint(nano) == parameters.ROOT / nano.checkpoint
+    assert parameters.existing_checkpoint(paper) == "meta-llama/Meta-Llama-3-8B"
 
 
 def test_backbone_cannot_name_anything_of_the_protocol():

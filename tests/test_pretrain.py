@@ -10,11 +10,20 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from barnlib import pretrain, text_probe
+from barnlib import devices, pretrain, text_probe
 from barnlib.artefacts import verify
 from barnlib.corpus import documents, sample_text
 from barnlib.parameters import ROOT, backbone_names, load_backbone
-from barnlib.pretrain import corpus_shares, make_backbone, new_llama, pack_windows, rate, train
+from barnlib.pretrain import (
+    accumulate,
+    corpus_shares,
+    make_backbone,
+    new_llama,
+    pack_windows,
+    rate,
+    tokenizer_characters,
+    train,
+)
 from barnlib.recipes import Recipe
 from barnlib.tokenization import train_tokenizer
 
@@ -53,8 +62,8 @@ def tokenizer(recipe: Recipe):
 
 
 @pytest.fixture(scope="module")
-def windows(recipe: Recipe, tokenizer):
-    return pack_windows(recipe, tokenizer)
+def windows(recipe: Recipe, tokenizer, tmp_path_factory):
+    return pack_windows(recipe, tokenizer, tmp_path_factory.mktemp("text") / "windows.npy")
 
 
 def test_windows_are_full_and_keep_the_shares(recipe: Recipe, windows):
@@ -74,11 +83,11 @@ def test_whole_documents_stand_in_one_window(recipe: Recipe, tokenizer, windows)
             assert sum(whole in row for row in rows) == 1
 
 
-def test_running_text_goes_on_in_the_next_window(recipe: Recipe, tokenizer):
+def test_running_text_goes_on_in_the_next_window(recipe: Recipe, tokenizer, tmp_path: Path):
     """Cut pieces of prose, put together again, are the stream: nothing is lost or doubled."""
     shares = {"prose": 1.0, "scenes": 0.0, "seismic": 0.0, "structured": 0.0, "repeats": 0.0}
     only_prose = recipe.model_copy(update={"corpus": recipe.corpus.model_copy(update=shares)})
-    packed = pack_windows(only_prose, tokenizer)[0].flatten().tolist()
+    packed = pack_windows(only_prose, tokenizer, tmp_path / "windows.npy")[0].flatten().tolist()
     stream = []
     for document in documents("prose", recipe.seed):
         stream += [tokenizer.bos_token_id, *tokenizer(document.text).input_ids, tokenizer.eos_token_id]
@@ -87,10 +96,35 @@ def test_running_text_goes_on_in_the_next_window(recipe: Recipe, tokenizer):
     assert packed == stream[: len(packed)]
 
 
-def test_packing_repeats(recipe: Recipe, tokenizer, windows):
-    assert np.array_equal(pack_windows(recipe, tokenizer)[0], windows[0])
+def test_packing_repeats(recipe: Recipe, tokenizer, windows, tmp_path: Path):
+    assert np.array_equal(pack_windows(recipe, tokenizer, tmp_path / "again.npy")[0], windows[0])
     other = recipe.model_copy(update={"seed": 6})
-    assert not np.array_equal(pack_windows(other, tokenizer)[0], windows[0])
+    assert not np.array_equal(pack_windows(other, tokenizer, tmp_path / "other.npy")[0], windows[0])
+
+
+def test_windows_lie_in_a_file_of_two_bytes_for_each_token(windows):
+    packed, _ = windows
+    assert isinstance(packed, np.memmap) and packed.dtype == np.uint16
+    assert np.array_equal(np.load(packed.filename, mmap_mode="r"), packed)
+    assert Path(packed.filename).stat().st_size == 2 * 12_800 + 128, "and a header"
+
+
+def test_what_windows_cannot_hold_is_refused(recipe: Recipe, tokenizer, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(pretrain, "ID_LIMIT", 599)
+    with pytest.raises(ValueError, match="expected a vocabulary of at most 599 entries, found 600"):
+        pack_windows(recipe, tokenizer, tmp_path / "windows.npy")
+    monkeypatch.undo()
+    endless = recipe.model_copy(update={"corpus": recipe.corpus.model_copy(update={"tokens": 10**18})})
+    with pytest.raises(ValueError, match=r"training text of .* tokens needs about .* GiB in .* make room"):
+        pack_windows(endless, tokenizer, tmp_path / "windows.npy")
+
+
+def test_a_larger_vocabulary_learns_from_more_text(recipe: Recipe):
+    def characters(vocabulary: int) -> int:
+        kind = recipe.tokenizer.model_copy(update={"vocabulary": vocabulary})
+        return tokenizer_characters(recipe.model_copy(update={"tokenizer": kind}))
+
+    assert [characters(size) for size in (1024, 4096, 16_384)] == [4_000_000, 4_000_000, 16_000_000]
 
 
 def test_shares_must_add_up(recipe: Recipe):
@@ -120,10 +154,63 @@ def test_new_llama_follows_the_recipe_and_its_seed(recipe: Recipe, tokenizer):
     assert one.model.rotary_emb.inv_freq[1].item() == pytest.approx(500000.0 ** (-2 / 8))
 
 
+def gradients(model, batch, pad_id: int, piece: int) -> tuple[float, dict[str, torch.Tensor]]:
+    """Loss and gradients of one batch, from a model without gradients."""
+    model.zero_grad(set_to_none=True)
+    loss = accumulate(model, batch, pad_id, piece)
+    return loss, {name: weight.grad.clone() for name, weight in model.named_parameters()}
+
+
+@pytest.fixture
+def padded(windows, tokenizer) -> torch.Tensor:
+    """Five windows, the first nearly empty: their pieces hold unlike numbers of targets."""
+    batch = torch.from_numpy(windows[0][:5].astype(np.int64))
+    batch[0, 20:] = tokenizer.pad_token_id
+    return batch
+
+
+def test_pieces_add_up_to_the_batch(recipe: Recipe, tokenizer, padded):
+    model, pad = new_llama(recipe, tokenizer), tokenizer.pad_token_id
+    labels = padded.masked_fill(padded == pad, -100)
+    expected = model(input_ids=padded, labels=labels).loss
+    whole_loss, whole = gradients(model, padded, pad, piece=5)
+    loss, summed = gradients(model, padded, pad, piece=2)
+    assert loss == pytest.approx(whole_loss, rel=1e-6) == pytest.approx(expected.item(), rel=1e-6)
+    model.zero_grad(set_to_none=True)
+    expected.backward()
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(summed[name], whole[name], rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(whole[name], weight.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_a_batch_of_one_piece_is_not_changed_by_its_weight(recipe: Recipe, tokenizer, padded):
+    """Bit for bit the mean loss of one forward pass: the shipped backbones were made so."""
+    model, pad = new_llama(recipe, tokenizer), tokenizer.pad_token_id
+    _, found = gradients(model, padded, pad, piece=5)
+    model.zero_grad(set_to_none=True)
+    hidden = model.model(input_ids=padded[:, :-1], use_cache=False).last_hidden_state
+    logits = model.lm_head(hidden).flatten(0, 1)
+    torch.nn.functional.cross_entropy(logits, padded[:, 1:].flatten(), ignore_index=pad).backward()
+    assert all(torch.equal(found[name], weight.grad) for name, weight in model.named_parameters())
+
+
+def test_half_precision_keeps_weights_and_gradients_in_float32(
+    recipe: Recipe, tokenizer, padded, monkeypatch
+):
+    model, pad = new_llama(recipe, tokenizer), tokenizer.pad_token_id
+    exact, _ = gradients(model, padded, pad, piece=5)
+    monkeypatch.setattr(devices, "computing", lambda device: torch.autocast(device.type, torch.bfloat16))
+    loss, found = gradients(model, padded, pad, piece=2)
+    assert {tensor.dtype for tensor in found.values()} == {torch.float32}
+    assert loss == pytest.approx(exact, rel=0.01) and loss != exact
+
+
+@pytest.mark.parametrize("forward_tokens", [640, 320], ids=["whole", "in pieces"])
 def test_training_goes_on_exactly_where_it_stopped(
-    recipe: Recipe, tokenizer, windows, tmp_path: Path, monkeypatch
+    recipe: Recipe, tokenizer, windows, tmp_path: Path, monkeypatch, forward_tokens: int
 ):
     monkeypatch.setattr(pretrain, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(pretrain, "FORWARD_TOKENS", forward_tokens)
     straight = new_llama(recipe, tokenizer)
     (tmp_path / "a").mkdir()
     curve = train(straight, windows[0], recipe, tokenizer.pad_token_id, tmp_path / "a")
@@ -162,6 +249,7 @@ def test_a_backbone_is_made_once(recipe: Recipe, tmp_path: Path, monkeypatch):
     assert model.config.eos_token_id == model.generation_config.eos_token_id == tokenizer.eos_token_id
     card = json.loads((folder / "card.json").read_text())
     assert card["recipe"] == recipe.model_dump()
+    assert card["made_on"] == devices.described(devices.one_device())
     assert sum(card["corpus"]["tokens"].values()) == 12_800
     assert card["loss_curve_nats_per_token"][-1]["loss"] < card["loss_curve_nats_per_token"][0]["loss"]
     assert set(card["nats_per_byte"]["held_out"]) == set(corpus_shares(recipe))

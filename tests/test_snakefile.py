@@ -132,6 +132,7 @@ def test_a_change_reruns_what_depends_on_it(project: Path) -> None:
     shown = Counter(NAMES & {"backbones", "tokens"})  # notebooks that show the backbones themselves
     file = project / "params" / "backbones" / "llama2.yaml"
     original = file.read_text()
+    (project / "params" / "checkpoints" / "nano" / "another").mkdir()
     edit(file, "nano", "checkpoint", value="params/checkpoints/nano/another")
     assert planned(project) == LAST + of_backbone + shown
     file.write_text(original)
@@ -203,3 +204,12 @@ def test_changed_records_rerun_the_data_and_what_follows(project: Path, tmp_path
     make_card(records)
     plan = planned(project)
     assert plan["data"] == plan["encoder"] == plan["book"] == 1 and plan["train"] == plan["evaluate"] == RUNS
+
+
+def test_a_study_without_its_checkpoints_names_the_command(project: Path) -> None:
+    shutil.rmtree(project / "params" / "checkpoints" / "small", ignore_errors=True)
+    done = snakemake(project, "--config", "study=small")
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in said
+    assert "no folder 'params/checkpoints/small/encoder'; `make checkpoints SCALE=small` makes it" in said
+    assert not (project / "runs" / "small" / "data").exists(), "nothing was drawn"

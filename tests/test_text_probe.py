@@ -110,6 +110,10 @@ class Reader:
     def decode(self, ids: torch.Tensor, *, skip_special_tokens: bool) -> str:
         return "".join(chr(one) for one in ids.tolist() if one > self.pad_token_id)
 
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
     def generate(self, *, input_ids, attention_mask, max_new_tokens, stop_strings, tokenizer):
         assert tokenizer is self and stop_strings == ["\n"]
         assert torch.equal(attention_mask, (input_ids != self.pad_token_id).long())
