@@ -11,6 +11,8 @@ RUNS := $(or $(BARNLIB_RUNS),runs)
 GPUS := $(shell nvidia-smi -L 2>/dev/null | grep -c ^GPU)
 # All GPUs of the machine train one run together; one run on each of them would be on the first GPU.
 PROCESSES ?= $(if $(filter-out 0,$(GPUS)),$(GPUS),1)
+# 1: they share the language model out among themselves, where one GPU cannot hold it whole.
+SHARDED ?= 0
 # PyPI's torch for Linux carries gigabytes of CUDA; without a GPU the CPU build is taken from PyTorch's own index.
 TORCH_INDEX ?= $(if $(filter 0,$(GPUS)),--extra-index-url https://download.pytorch.org/whl/cpu)
 
@@ -32,7 +34,7 @@ export HF_HUB_DISABLE_PROGRESS_BARS ?= 1
 .PHONY: study smoke test lint lab checkpoints clean
 
 study: $(INSTALLED)
-	@$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet rules reason host $(if $(filter-out 0,$(GPUS)),--resources gpu=$(PROCESSES)) --config study=$(STUDY) processes=$(PROCESSES)
+	@$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet rules reason host $(if $(filter-out 0,$(GPUS)),--resources gpu=$(PROCESSES)) --config study=$(STUDY) processes=$(PROCESSES) sharded=$(SHARDED)
 	@echo "The book: $(abspath $(RUNS))/$(STUDY)/book/_build/html/index.html"
 
 smoke:

@@ -36,6 +36,7 @@ from barnlib.parameters import (
 
 study = load_study(config.get("study", "nano"))
 PROCESSES = int(config.get("processes", 1))  # that train a run together, one for each GPU
+SHARDED = bool(int(config.get("sharded", 0)))  # whether they share the language model out among themselves
 RUNS = os.path.relpath(study.folder)
 NOTEBOOKS = f"{RUNS}/notebooks"
 LOGS = f"{RUNS}/logs"
@@ -273,7 +274,7 @@ rule train:
         gpu=PROCESSES,
     shell:
         "{PAPERMILL} notebooks/train.ipynb {log} -r study {study.name} -r backbone {wildcards.backbone}"
-        " -p seed {wildcards.seed} -p processes {PROCESSES} {QUIETLY} && cp {log} {output.notebook}"
+        " -p seed {wildcards.seed} -p processes {PROCESSES} -p sharded {SHARDED} {QUIETLY} && cp {log} {output.notebook}"
 
 
 rule evaluate:

@@ -101,7 +101,9 @@ class Parts:
         """Where training's forward runs in another precision than float32: trained weights stay float32."""
         if self.precision == torch.float32:
             return nullcontext()
-        return torch.autocast(self.device.type, self.precision)
+        # without its cache, which would let a step within be taken and never be seen, and would keep a copy of weights
+        # that are shared out again after use
+        return torch.autocast(self.device.type, self.precision, cache_enabled=False)
 
 
 def assemble(study: Study, backbone: str) -> Parts:
@@ -145,12 +147,16 @@ def untrained_model(parts: Parts, seed: int, dtype: torch.dtype = torch.float32)
     """
     quantised = parts.study.finetune.method == "qlora"
     language = dequantised(language_to_train(parts)) if quantised else parts.checkpoint
-    return _composed(parts, language, seed, dtype)
+    return _composed(parts, language, seed, dtype, parts.device)
 
 
-def model_to_train(parts: Parts, seed: int) -> Model:
-    """As :func:`untrained_model`, its frozen weights as they are while it is trained: :func:`language_to_train`."""
-    return _composed(parts, language_to_train(parts), seed, parts.precision)
+def model_to_train(parts: Parts, seed: int, device: torch.device | None = None) -> Model:
+    """As :func:`untrained_model`, its frozen weights as they are while it is trained: :func:`language_to_train`.
+
+    Args:
+        device: where the model goes, if not to that of the run.
+    """
+    return _composed(parts, language_to_train(parts), seed, parts.precision, device or parts.device)
 
 
 def language_to_train(parts: Parts) -> PreTrainedModel:
@@ -179,7 +185,7 @@ def adapted_model(parts: Parts, folder: Path) -> Model:
     if parts.study.finetune.method == "qlora":
         language = language_to_train(parts)
         _require_quantised_alike(language, folder)
-        model = _composed(parts, dequantised(language), 0, torch.float32)
+        model = _composed(parts, dequantised(language), 0, torch.float32, parts.device)
     else:
         model = untrained_model(parts, seed=0)
     load_trained_state(model, load_file(folder / WEIGHTS, device=str(parts.device)))
@@ -206,7 +212,9 @@ def turns_by_image(items: Iterable[Item]) -> dict[str, list[Turn]]:
     return turns
 
 
-def _composed(parts: Parts, language: PreTrainedModel | Path, seed: int, dtype: torch.dtype) -> Model:
+def _composed(
+    parts: Parts, language: PreTrainedModel | Path, seed: int, dtype: torch.dtype, device: torch.device
+) -> Model:
     study, lora = parts.study, parts.study.finetune.lora
     full = study.finetune.method == "full"
     model = compose(
@@ -220,7 +228,7 @@ def _composed(parts: Parts, language: PreTrainedModel | Path, seed: int, dtype: 
     trained: Any = model
     if not full:
         trained = add_lora(model, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout, seed=seed)
-    return trained.to(parts.device)
+    return trained.to(device)
 
 
 def _require_quantised_alike(language: PreTrainedModel, folder: Path) -> None:

@@ -52,34 +52,54 @@ def language_size(folder: Path, rank: int) -> Size:
     )
 
 
-def training_bytes(size: Size, study: Study) -> tuple[int, int]:
-    """Memory to train in, and disk for checkpoints and results: bytes.
+def training_bytes(size: Size, study: Study, shares: int = 1) -> tuple[int, int]:
+    """Memory of each process to train in, and disk for checkpoints and results: bytes.
 
     While LoRA is trained, the preflight holds the frozen weights twice: as a part of the model and bare. Linear layers
     in 4 bits are counted with their scales, 4.127 bits a weight (Dettmers et al. 2023, section 3).
+
+    Args:
+        shares: into how many the language model is cut; LoRA is whole in every process.
     """
+    full = study.finetune.method == "full"
+    trained = size.weights if full else size.lora
+    weights = _composed_bytes(size, study) * (1 if full else 2)
+    memory = weights // shares + trained * TRAINED_BYTES // (shares if full else 1)
+    return memory, trained * (CHECKPOINTS * CHECKPOINT_BYTES + 4)
+
+
+def _composed_bytes(size: Size, study: Study) -> int:
+    """The language model as it is composed: float32 where it is trained, else the precision of the study or 4 bits."""
     method = study.finetune.method
-    trained = size.weights if method == "full" else size.lora
-    precision = torch.finfo(getattr(torch, study.compute.precision)).bits
+    precision = torch.finfo(getattr(torch, "float32" if method == "full" else study.compute.precision)).bits
     linear = size.linear * (NF4_BITS if method == "qlora" else precision)
-    frozen = math.ceil((linear + (size.weights - size.linear) * precision) / 8)
-    weights = size.weights * 4 if method == "full" else 2 * frozen
-    return weights + trained * TRAINED_BYTES, trained * (CHECKPOINTS * CHECKPOINT_BYTES + 4)
+    return math.ceil((linear + (size.weights - size.linear) * precision) / 8)
 
 
-def require_room(folder: Path, study: Study, run: Path, device: torch.device, processes: int = 1) -> None:
+def require_room(
+    folder: Path, study: Study, run: Path, device: torch.device, processes: int = 1, sharded: bool = False
+) -> None:
     """Refuse a run that memory or disk cannot hold.
 
     Args:
         folder: of the backbone's checkpoint.
         run: where the run will be written.
         device: where it will be trained.
-        processes: that train it together. Each holds all of it; without GPUs they share the machine's memory.
+        processes: that train it together. Without GPUs they share the machine's memory.
+        sharded: whether each holds a share of the language model, and not all of it. Each composes it whole, in the
+            machine's memory, before it keeps its share.
 
     Raises:
         ValueError: says what is needed, what is free and what to change.
     """
-    memory, disk = training_bytes(language_size(folder, study.finetune.lora.rank), study)
+    size = language_size(folder, study.finetune.lora.rank)
+    memory, disk = training_bytes(size, study, processes if sharded else 1)
+    if sharded:
+        require_memory(
+            _composed_bytes(size, study) * processes,
+            free_memory(torch.device("cpu")),
+            f"composing '{run.name}' whole in each of {processes} processes, before they keep their shares,",
+        )
     if device.type == "cpu":
         memory *= processes
     require_memory(

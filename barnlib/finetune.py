@@ -22,10 +22,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch.distributed.elastic.multiprocessing.errors import record
 
-from barnlib import checkpoints, preflight
+from barnlib import checkpoints, preflight, sharding
 from barnlib.artefacts import is_sealed, seal, single_writer
 from barnlib.assembly import (
     WEIGHTS,
@@ -68,22 +69,29 @@ HISTORY = "history.csv"
 MODULE = "barnlib.finetune"  # what is started where several processes train
 
 
-def train_run(study: Study, backbone: str, seed: int, processes: int = 1) -> Path:
+def train_run(study: Study, backbone: str, seed: int, processes: int = 1, sharded: bool = False) -> Path:
     """Train one run, go on with an interrupted one, or find it complete; returns its folder.
 
     Args:
         processes: how many train it together. One trains here; more are started beside this process, one for each GPU.
+        sharded: whether they share the language model out among themselves, because one GPU cannot hold it whole with
+            its gradients and optimiser state.
 
     Raises:
         ValueError: what the study, its data or the backbone's preflight have wrong; nothing is trained then.
         FloatingPointError: the loss is no longer finite; says what to change.
         RuntimeError: another process writes this run; with several processes also what one of them raised.
     """
+    if sharded and (processes == 1 or study.finetune.method == "qlora"):
+        raise ValueError(
+            f"a model is sharded over several processes, and not its 4-bit weights; found 'processes' {processes} and "
+            f"'finetune.method: {study.finetune.method}', expected at least 2, and 'lora' or 'full'"
+        )
     if study.finetune.method == "qlora":
         require_bitsandbytes(study.name)
     if processes == 1:
         return train_share(study, backbone, seed, ALONE)
-    launch(MODULE, [study.model_dump_json(), backbone, str(seed), str(processes)], processes)
+    launch(MODULE, [study.model_dump_json(), backbone, str(seed), str(processes), str(sharded)], processes)
     return study.folder / "train" / run_name(backbone, seed)
 
 
@@ -94,7 +102,7 @@ def train_share(study: Study, backbone: str, seed: int, processes: Processes) ->
     decided = resolved(parts, seed, Path(__file__))
     with single_writer(folder) if processes.main else nullcontext():
         if not processes.on_main(lambda: is_sealed(folder, decided)):
-            require_room(parts.checkpoint, study, folder, parts.device, processes.size)
+            require_room(parts.checkpoint, study, folder, parts.device, processes.size, processes.sharded)
             _train(parts, seed, folder, decided, processes)
     return folder
 
@@ -107,7 +115,9 @@ def plan(parts: Parts, seed: int, processes: Processes = ALONE) -> tuple[Stage, 
         parts,
         read_items(data / "validation.json"),
         read_pictures(data / "validation.pictures.json"),
-        processes,
+        ALONE
+        if processes.sharded
+        else processes,  # decoding takes as many passes as the answers need: all together
     )
     align, finetune = study.align, study.finetune
     captioned = [picture for picture in pictures if picture.caption]
@@ -154,27 +164,34 @@ def _train(parts: Parts, seed: int, folder: Path, decided: dict[str, Any], proce
     stages = plan(parts, seed, processes)
     for stage in stages:
         require_lengths(parts, stage)
-    model = model_to_train(parts, seed)
+    # a model to be sharded is composed in the machine's memory and goes to the GPUs in shares
+    model = model_to_train(parts, seed, torch.device("cpu") if processes.sharded else parts.device)
     if parts.study.compute.gradient_checkpointing:
         llava(model).activation_checkpointing_enable({"use_reentrant": False})
     initial = checkpoints.tensor_digest({k: v for k, v in trained_state(model).items() if "projector" in k})
+    if processes.sharded:
+        sharding.shard(llava(model), parts.device, processes)
     if saved:
         log.info("%s goes on at step %d of stage %s", folder.name, progress.step, stages[progress.stage].name)
         weights = {
             name.removeprefix("weight."): t for name, t in saved[0].items() if name.startswith("weight.")
         }
-        load_trained_state(model, weights)
+        own = trained_state(model)
+        load_trained_state(
+            model, {n: sharding.share(t, own[n]) if n in own else t for n, t in weights.items()}
+        )
     else:
         with parts.computing():
-            progress.preflight = processes.on_main(lambda: _preflight(parts, model, stages[1]))
+            progress.preflight = processes.once(lambda: _preflight(parts, model, stages[1], processes))
     loop = Loop(parts, model, seed, stages, progress, meter, kept, processes)
     loop.train(saved[0] if saved else {})
+    trained = sharding.gathered(trained_state(model), processes)
     if not processes.main:
         return
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    save_file({name: t.cpu().contiguous() for name, t in trained_state(model).items()}, partial / WEIGHTS)
+    save_file({name: t.cpu().contiguous() for name, t in trained.items()}, partial / WEIGHTS)
     history = history_table(progress.rows)
     history.to_csv(partial / HISTORY, index=False)
     orders = {stage.name: stage.batches for stage in stages}
@@ -189,7 +206,7 @@ def _train(parts: Parts, seed: int, folder: Path, decided: dict[str, Any], proce
         vars(progress),
         history,
         meter,
-        processes.size,
+        processes,
     )
     seal(partial, decided)
     shutil.rmtree(folder, ignore_errors=True)  # with the checkpoints, which nobody needs any more
@@ -216,15 +233,19 @@ def require_lengths(parts: Parts, stage: Stage) -> None:
                 )
 
 
-def _preflight(parts: Parts, model: Model, stage: Stage) -> dict[str, Any]:
+def _preflight(parts: Parts, model: Model, stage: Stage, processes: Processes = ALONE) -> dict[str, Any]:
     items = read_items(data_folder(parts.study) / "train.json")
     # the very weights that were composed, rounded and quantised alike: check 4 finds nothing but a wrong composition
-    bare = language_to_train(parts)
+    bare = language_to_train(parts).eval()
+    if processes.sharded:
+        sharding.shard(bare, parts.device, processes)
+    else:
+        bare.to(device=parts.device)
     set_trainable(model, list(trained_parts(model)))
     return preflight.check(
         parts.prompter,
         model,
-        bare.eval().to(device=parts.device),
+        bare,
         items,
         parts.rows,
         [(parts.rows[image], turns) for image, turns in stage.turns.items()],
@@ -235,9 +256,9 @@ def _preflight(parts: Parts, model: Model, stage: Stage) -> dict[str, Any]:
 
 
 def main() -> None:
-    """What :func:`train_run` starts several times. Arguments: STUDY (as JSON) BACKBONE SEED PROCESSES."""
-    study, backbone, seed, processes = sys.argv[1:]
-    with joined(int(processes)) as group:
+    """What :func:`train_run` starts several times. Arguments: STUDY (as JSON) BACKBONE SEED PROCESSES SHARDED."""
+    study, backbone, seed, processes, sharded = sys.argv[1:]
+    with joined(int(processes), sharded == str(True)) as group:
         train_share(Study.model_validate_json(study), backbone, int(seed), group)
 
 

@@ -67,7 +67,7 @@ FREEDOMS = (
         "code.revision code.dirty", _RUN, UNAVOIDABLE, "code.sources compares the code that decides a run"
     ),
     Freedom(
-        "hardware.cpu hardware.cores hardware.threads hardware.memory_gib hardware.processes",
+        "hardware.cpu hardware.cores hardware.threads hardware.memory_gib hardware.processes hardware.sharded",
         _RUN,
         UNAVOIDABLE,
         "which machine was free, and how the steps were shared out; device and precision are compared",

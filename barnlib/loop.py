@@ -22,7 +22,7 @@ from peft import PeftModel
 from torch import Tensor
 from tqdm import tqdm
 
-from barnlib import checkpoints
+from barnlib import checkpoints, sharding
 from barnlib.assembly import Parts
 from barnlib.data.pictures import generator
 from barnlib.data.turns import Turn
@@ -103,6 +103,7 @@ class Loop:
         Args:
             tensors: those of the checkpoint that ``progress`` came from; empty at the start.
         """
+        sharding.sum_gradients(self.model)
         progress = self.progress
         total = sum(len(stage.batches) for stage in self.stages)
         every = 0.5 if sys.stderr.isatty() else 10.0  # seconds between two lines of progress
@@ -124,8 +125,9 @@ class Loop:
         return nullcontext()
 
     def _look(self, stage: Stage) -> dict[str, float]:
+        state = {name: t for name, t in trained_state(self.model).items() if sharding.is_whole(t)}
         self.processes.require_same(
-            lambda: checkpoints.tensor_digest(trained_state(self.model)),
+            lambda: checkpoints.tensor_digest(state),
             f"weights after step {self._done()}",
         )
         with self.parts.computing():
@@ -142,7 +144,7 @@ class Loop:
         )
         if progress.step:
             state = {name: t for name, t in tensors.items() if name.startswith("optimizer.")}
-            checkpoints.load_optimizer_state(optimizer, state)
+            checkpoints.load_optimizer_state(optimizer, sharding.optimizer_shares(state, optimizer))
         else:
             self._note(stage, self._look(stage))
         self.model.train()
@@ -157,8 +159,7 @@ class Loop:
             self._note(stage, row)
             bar.set_postfix_str(f"{stage.name}, loss {row['loss']:.3f}", refresh=False)
             bar.update()
-            minutes = (monotonic() - self.saved_at) / 60
-            if self.processes.main and minutes > self.parts.study.monitor.checkpoint_minutes:
+            if self._due():
                 self._save(optimizer)
         self.model.eval()
 
@@ -171,21 +172,28 @@ class Loop:
         share = math.ceil(len(stage.batches[0]) / self.processes.size)
         at_once = min(self.parts.study.compute.images_at_once, share)
 
+        packs = math.ceil(len(groups) / at_once)
+        if self.processes.sharded:  # none can go without the others
+            packs += -packs % self.processes.size
+
         def backward(start: int) -> tuple[float, int]:
-            """Add the gradients of one pack; its part of the loss, and its tokens."""
+            """Add the gradients of one pack; its part of the loss, and its tokens. Beyond the last one the first is
+            computed again, and counts for nothing."""
+            counts = start < len(groups)
+            start *= counts
             place = (stage.name, self.seed, self.progress.step, start)
             torch.manual_seed(int(generator("dropout", *place).integers(2**63)))  # whoever computes the pack
             packed = pack(self.parts.prompter, groups[start : start + at_once]).to(self.parts.device)
             with self.parts.computing():
                 likelihood = packed_loss(self.model, packed, self.parts.table)
-            loss = likelihood.nats / size
+            loss = likelihood.nats / size * counts
             loss.backward()
-            return loss.item(), likelihood.tokens
+            return loss.item(), likelihood.tokens * counts
 
-        done = self.processes.map(range(0, len(groups), at_once), backward)
+        done = self.processes.map(range(0, packs * at_once, at_once), backward)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self.processes.add_gradients(parameters)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, stage.max_grad_norm)
+        self.processes.add_gradients([p for p in parameters if sharding.is_whole(p)])
+        norm = sharding.clip_gradients(parameters, stage.max_grad_norm)
         row = {"loss": sum(loss for loss, _ in done), "gradient_norm": norm.item()}
         self._require_finite(stage, row)
         optimizer.step()
@@ -224,9 +232,18 @@ class Loop:
         """Optimiser steps done, over the stages."""
         return sum(len(stage.batches) for stage in self.stages[: self.progress.stage]) + self.progress.step
 
+    def _due(self) -> bool:
+        """Whether this process has a part in a checkpoint now. The main one's clock decides; where weights are sharded
+        the others give it their shares."""
+        late = (monotonic() - self.saved_at) / 60 > self.parts.study.monitor.checkpoint_minutes
+        return (
+            self.processes.on_main(lambda: late) if self.processes.sharded else self.processes.main and late
+        )
+
     def _save(self, optimizer: torch.optim.Optimizer) -> None:
         self.progress.measured = self.meter.read()
         weights = {f"weight.{name}": tensor for name, tensor in trained_state(self.model).items()}
-        tensors = weights | checkpoints.optimizer_state(optimizer)
-        checkpoints.save(self.kept, self._done(), tensors, vars(self.progress))
+        tensors = sharding.gathered(weights | checkpoints.optimizer_state(optimizer), self.processes)
+        if self.processes.main:
+            checkpoints.save(self.kept, self._done(), tensors, vars(self.progress))
         self.saved_at = monotonic()

@@ -26,6 +26,7 @@ class Chosen:
     backbones: tuple[Backbone, ...]  # the study's, or the one that was chosen
     seed: int | None = None
     processes: int = 1  # that train the run together
+    sharded: bool = False  # whether they share the language model out among themselves
 
     @property
     def backbone(self) -> Backbone:
@@ -36,12 +37,18 @@ class Chosen:
     def __repr__(self) -> str:
         seed = "" if self.seed is None else f", seed {self.seed}"
         together = "" if self.processes == 1 else f", {self.processes} processes"
+        together += ", sharded" if self.sharded else ""
         titles = ", ".join(backbone.title for backbone in self.backbones)
         return f"Study '{self.study.name}', {titles}{seed}{together}"
 
 
 def choose(
-    *, study: str, backbone: str | None = None, seed: int | None = None, processes: int | None = None
+    *,
+    study: str,
+    backbone: str | None = None,
+    seed: int | None = None,
+    processes: int | None = None,
+    sharded: bool | None = None,
 ) -> Chosen:
     """Check a notebook's parameters and load what they name.
 
@@ -52,11 +59,18 @@ def choose(
         backbone: a file in ``params/backbones`` that the study names; without it, all of the study's.
         seed: any whole number from 0; a study's own seeds are those that its results use.
         processes: how many train a run together, from 1.
+        sharded: whether they share the language model out among themselves; they are two at least then.
 
     Raises:
         ValueError: an unknown parameter, study or backbone, or a value of the wrong type; says what would be right.
     """
-    known = {"study": study, "backbone": backbone, "seed": seed, "processes": processes}
+    known = {
+        "study": study,
+        "backbone": backbone,
+        "seed": seed,
+        "processes": processes,
+        "sharded": sharded,
+    }
     refuse_unknown(
         injected_names(executed_cells()), [name for name, value in known.items() if value is not None]
     )
@@ -66,17 +80,23 @@ def choose(
     for name, value, least in (("seed", seed, 0), ("processes", processes, 1)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
             raise ValueError(f"parameter '{name}': expected a whole number from {least}, found {value!r}")
+    if sharded is not None and not isinstance(sharded, bool):
+        raise ValueError(f"parameter 'sharded': expected True or False, found {sharded!r}")
+    if sharded and processes == 1:
+        raise ValueError(
+            "parameter 'sharded': True shares a model out over 'processes', found 1, expected at least 2"
+        )
     protocol = load_study(study)
     if backbone is None:
         every = tuple(load_backbone(name, protocol.scale) for name in protocol.backbones)
-        return Chosen(protocol, every, seed, processes or 1)
+        return Chosen(protocol, every, seed, processes or 1, sharded or False)
     one = load_backbone(backbone, protocol.scale)
     if backbone not in protocol.backbones:
         raise ValueError(
             f"backbone '{backbone}' is not part of study '{study}', which compares {', '.join(protocol.backbones)}: "
             f"add it to 'backbones' in params/studies/{study}.yaml"
         )
-    return Chosen(protocol, (one,), seed, processes or 1)
+    return Chosen(protocol, (one,), seed, processes or 1, sharded or False)
 
 
 def executed_cells() -> list[str]:

@@ -31,6 +31,7 @@ from barnlib.model import (
 )
 from barnlib.packing import IGNORED, PREFIX, Group, PackedBatch, pack
 from barnlib.prompts import IMAGE_TOKEN, Prompter
+from barnlib.sharding import clip_gradients
 
 GROUPS_AT_ONCE = 32
 TEXTS = 8  # prompts whose text-only logits are compared
@@ -312,7 +313,7 @@ def _overfit(
             return step, float(likelihood.nats.detach())
         optimizer.zero_grad()
         (likelihood.nats / likelihood.tokens).backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        clip_gradients(parameters, 1.0)
         optimizer.step()
     return steps, float(packed_loss(model, answered, features).nats.detach())
 

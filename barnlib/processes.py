@@ -4,7 +4,8 @@ In:  the environment that ``torch.distributed.run`` gives to each process that i
 Out: :class:`Processes`, through which finetune.py and validate.py deal out their work. :data:`ALONE` is one process:
      it does all of it and asks nobody.
 
-Every process holds the whole model and takes the same optimiser steps; it computes a share of each batch, and the
+Every process holds the whole model, or its share of one that is too large for that (sharding.py), and takes the same
+optimiser steps; it computes a share of each batch, and the
 gradients are summed before the step. PyTorch's DistributedDataParallel is not used: it averages, works through the
 forward of a wrapper where LoRA and the packed loss call the model inside, and hangs where a process has no share of a
 small last batch. The process group, its backend (NCCL on GPUs, gloo without) and its operations are accelerate's.
@@ -40,10 +41,13 @@ class Processes:
     Attributes:
         size: how many there are.
         rank: which of them this is, from 0; number 0, the main one, writes files and shows progress.
+        sharded: whether each holds a share of the language model instead of the whole (sharding.py). Then none can
+            compute anything without the others.
     """
 
     size: int = 1
     rank: int = 0
+    sharded: bool = False
 
     @property
     def main(self) -> bool:
@@ -68,6 +72,11 @@ class Processes:
             return work()
         result: Result = broadcast_object_list([work() if self.main else None])[0]
         return result
+
+    def once(self, work: Callable[[], Result]) -> Result:
+        """What ``work``, which runs the model, gives in every process: the main one does it, or where they hold shares
+        of one model, each of them, at once and in the same steps."""
+        return work() if self.sharded else self.on_main(work)
 
     def add_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Sum the gradients over the processes, in place; a parameter that no process used is left without one."""
@@ -106,7 +115,7 @@ ALONE = Processes()
 
 
 @contextmanager
-def joined(expected: int) -> Iterator[Processes]:
+def joined(expected: int, sharded: bool = False) -> Iterator[Processes]:
     """The processes that this one was started with; CUDA's current device is set to the GPU of this process.
 
     A process that waits for another one gives up after ``TIMEOUT``. One that raises makes the launcher end the others
@@ -114,6 +123,7 @@ def joined(expected: int) -> Iterator[Processes]:
 
     Args:
         expected: how many there must be. A launcher may start one where several were asked for, and say nothing.
+        sharded: whether they share one model out among themselves.
 
     Raises:
         RuntimeError: another number of processes.
@@ -128,7 +138,7 @@ def joined(expected: int) -> Iterator[Processes]:
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=TIMEOUT)
     if state.num_processes != expected:
         raise RuntimeError(f"expected a group of {expected} processes, found one of {state.num_processes}")
-    yield Processes(state.num_processes, state.process_index)
+    yield Processes(state.num_processes, state.process_index, sharded)
     state.destroy_process_group()  # not after an error: the others no longer answer
 
 

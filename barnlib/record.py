@@ -25,6 +25,7 @@ from barnlib.ledger import Meter, text_digest
 from barnlib.model import Model, llava, parameter_groups
 from barnlib.order import order_digest
 from barnlib.parameters import VALIDATION, Study, digest
+from barnlib.processes import ALONE, Processes
 from barnlib.quantisation import count, quantised_digest, quantised_layers
 from barnlib.runs import run_name
 
@@ -76,7 +77,7 @@ def write_ledger(
     progress: Mapping[str, Any],
     history: pd.DataFrame,
     meter: Meter,
-    processes: int = 1,
+    processes: Processes = ALONE,
 ) -> None:
     """Write the ledger of a finished run.
 
@@ -85,7 +86,7 @@ def write_ledger(
         orders: images of each step, by stage.
         initial: digest of the projector before training.
         progress: tokens by stage, report of the preflight.
-        processes: how many trained the run together; time and memory are those of the one that writes this.
+        processes: who trained the run together; time and memory are those of the one that writes this.
     """
     study, backbone = parts.study, parts.backbone
     files = read_json(data_folder(study) / "manifest.json")["files"]
@@ -121,7 +122,7 @@ def write_ledger(
             "code": ledger.code(Path(__file__)) | {"sources": decided["sources"]},
             "packages": ledger.packages(("bitsandbytes",) if study.finetune.method == "qlora" else ()),
             "hardware": ledger.hardware(device, str(next(model.parameters()).dtype).removeprefix("torch."))
-            | {"processes": processes},
+            | {"processes": processes.size, "sharded": processes.sharded},
             "preflight": progress["preflight"],
             "measured": meter.read() | {"steps": int(history["step"].max()), "steps_to_jump": jumps},
         },

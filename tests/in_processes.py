@@ -8,9 +8,13 @@ import time
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.distributed.elastic.multiprocessing.errors import record
+from transformers.modeling_layers import GradientCheckpointingLayer
 
+from barnlib import sharding
+from barnlib.model import llava
 from barnlib.processes import joined
 
 CODE = {"revision": None, "dirty": None, "sources": "the same while these tests run"}
@@ -38,6 +42,46 @@ def collectives(folder: str) -> None:
         except RuntimeError as error:
             seen["differs"] = str(error)
         (Path(folder) / f"{group.rank}.json").write_text(json.dumps(seen))
+
+
+class Odd(GradientCheckpointingLayer):
+    """A layer of one weight."""
+
+    def __init__(self, weight: nn.Parameter) -> None:
+        super().__init__()
+        self.weight = weight
+
+
+def held(model: nn.Module) -> dict[str, list[int]]:
+    """For each weight that is shared, how much of it is here, and how much there is."""
+    weights = {name: w for name, w in model.named_parameters() if not sharding.is_whole(w)}
+    return {name: [w.to_local().numel(), w.numel()] for name, w in weights.items()}
+
+
+def shares(folder: str, backbone: str, encoder: str) -> None:
+    """What each process sees of models that both share, to FOLDER/KIND-RANK.safetensors and .json."""
+    from tests.shared_model import KINDS, models, work
+
+    with joined(2, sharded=True) as group:
+        for kind in KINDS:
+            prompter, model, bare = models(kind, Path(backbone), Path(encoder))
+            for one in (llava(model), bare):
+                sharding.shard(one, torch.device("cpu"), group)
+            numbers, tensors = work(kind, prompter, model, bare, group)
+            file = Path(folder) / f"{kind}-{group.rank}"
+            file.with_suffix(".json").write_text(json.dumps(numbers | {"held": held(llava(model))}))
+            save_file(tensors, file.with_suffix(".safetensors"))
+        weight = nn.Parameter(torch.arange(15.0).view(5, 3))  # five rows are not shared evenly
+        odd = Odd(weight)
+        sharding.shard(nn.Sequential(odd), torch.device("cpu"), group)
+        part = sharding.share(torch.arange(15.0).view(5, 3) * 2, odd.weight)
+        seen = {
+            "own": odd.weight.to_local().tolist(),
+            "part": part.to_local().tolist(),
+            "whole": {n: t.tolist() for n, t in sharding.gathered({"part": part}, group).items()},
+            "scalar": sharding.share(torch.tensor(7.0), odd.weight).item(),
+        }
+        (Path(folder) / f"odd-{group.rank}.json").write_text(json.dumps(seen))
 
 
 def wait(folder: str) -> None:
@@ -75,12 +119,13 @@ def wait_alone(folder: str) -> None:
     time.sleep(600)
 
 
-def train(params: str, spoil: str, study: str, backbone: str, seed: str, processes: str) -> None:
+def train(params: str, spoil: str, *arguments: str) -> None:
     """finetune's own main function with the tests' studies, no preflight, and a checkpoint after every step.
 
     Args:
         spoil: "", or what happens: "kill" ends the main process after its fourth checkpoint, "raise" fails in the
             other one at its third pack and writes the time to the file that follows after a colon.
+        arguments: those of finetune's own.
     """
     from barnlib import checkpoints, finetune, ledger, loop, parameters
 
@@ -94,7 +139,7 @@ def train(params: str, spoil: str, study: str, backbone: str, seed: str, process
         checkpoints.save = killing(checkpoints.save)
     if how == "raise" and os.environ["RANK"] == "1":
         loop.packed_loss = raising(loop.packed_loss, Path(file))
-    sys.argv = [finetune.MODULE, study, backbone, seed, processes]
+    sys.argv = [finetune.MODULE, *arguments]
     finetune.main()
 
 
@@ -143,7 +188,8 @@ def soon(condition, seconds: float) -> bool:
 
 def main() -> None:
     task, *arguments = sys.argv[1:]
-    {"collectives": collectives, "wait": wait, "ends": ends, "train": train}[task](*arguments)
+    tasks = {"collectives": collectives, "shares": shares, "wait": wait, "ends": ends, "train": train}
+    tasks[task](*arguments)
 
 
 if __name__ == "__main__":

@@ -161,6 +161,17 @@ def test_training_computes_in_the_precision_of_the_study(parts):
         assert layer(torch.ones(1, 4, device=parts.device)).dtype == half.precision == torch.bfloat16
 
 
+def test_a_step_taken_while_computing_is_seen_by_the_next_forward(parts):
+    """The preflight takes hundreds of steps within; autocast's cache would hand out the weights of the first one."""
+    half = changed(parts, precision="bfloat16")
+    layer, ones = nn.Linear(4, 4, bias=False, device=parts.device), torch.ones(1, 4, device=parts.device)
+    with half.computing():
+        before = layer(ones)
+        with torch.no_grad():
+            layer.weight.mul_(2)
+        assert torch.equal(layer(ones), 2 * before)
+
+
 def test_questions_are_gathered_by_image_in_their_order(tiny_study):
     items = load_items(tiny_study, "test")
     turns = turns_by_image(items)

@@ -46,6 +46,30 @@ def test_precision_and_method_decide_the_estimate():
     assert training_bytes(size, four_bits) == (2 * math.ceil(800 * 4.127 / 8 + 200 * 2) + 10 * 16, 10 * 28)
 
 
+def test_a_model_that_is_shared_out_takes_a_share_of_each_process_and_lora_all_of_it():
+    study, size = load_study("paper"), Size(weights=1000, linear=800, lora=10)
+    assert training_bytes(size, study, shares=4) == (1000 * 4 // 4 + 10 * 16, 10 * 28)
+    full = study.model_copy(update={"finetune": study.finetune.model_copy(update={"method": "full"})})
+    assert training_bytes(size, full, shares=4) == (1000 * 20 // 4, 1000 * 28)
+
+
+def test_a_model_is_composed_in_every_process_before_it_is_shared_out(tiny_llama, tmp_path, monkeypatch):
+    """On a GPU the shares count there, and the whole models in the machine's memory."""
+    study, weights = load_study("nano"), language_size(tiny_llama, 1).weights
+    full = study.model_copy(update={"finetune": study.finetune.model_copy(update={"method": "full"})})
+    run, gpu = tmp_path / "llama1-seed0", torch.device("cuda")
+    free = {"cpu": weights * 4 * 4, "cuda": weights * 20 // 4}
+    monkeypatch.setattr(budget, "free_memory", lambda device: free[device.type])
+    require_room(tiny_llama, full, run, gpu, processes=4, sharded=True)
+    with pytest.raises(ValueError, match="training 'llama1-seed0' on the cuda"):
+        require_room(tiny_llama, full, run, gpu, processes=4)
+    with pytest.raises(ValueError, match="training 'llama1-seed0' on the cuda"):
+        require_room(tiny_llama, full, run, gpu, processes=3, sharded=True)
+    free["cpu"] -= 1
+    with pytest.raises(ValueError, match="composing 'llama1-seed0' whole in each of 4 processes"):
+        require_room(tiny_llama, full, run, gpu, processes=4, sharded=True)
+
+
 def test_what_does_not_fit_is_refused(tiny_llama, tmp_path, monkeypatch):
     study, device = load_study("nano"), torch.device("cpu")
     require_room(tiny_llama, study, tmp_path / "llama1-seed0", device)

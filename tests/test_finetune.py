@@ -15,6 +15,7 @@ from barnlib.data.build import load_items
 from barnlib.data.records import TASKS
 from barnlib.model import trained_state
 from barnlib.order import order_digest
+from barnlib.processes import ALONE, Processes
 
 PREFLIGHT = finetune._preflight  # before the fixture replaces it
 pytestmark = pytest.mark.usefixtures("no_preflight")
@@ -46,6 +47,13 @@ def test_runs_are_controlled_and_see_the_same_order(runs, tiny_study):
     assert plain["lora"]["parameters"] > grouped["lora"]["parameters"]
     stages = finetune.plan(assemble(tiny_study, "plain"), 0)
     assert plain["order"] == {stage.name: order_digest(stage.batches) for stage in stages}
+
+
+def test_who_shares_a_model_looks_at_all_items_and_others_at_their_part(tiny_study):
+    parts = assemble(tiny_study, "plain")
+    for processes, expected in ((Processes(2, 1), Processes(2, 1)), (Processes(2, 1, sharded=True), ALONE)):
+        for stage in finetune.plan(parts, 0, processes):
+            assert stage.look.__self__._processes == expected
 
 
 def test_a_changed_learning_rate_is_found_by_the_ledger(runs, tiny_study):

@@ -22,7 +22,7 @@ LAYERS = (
     {"ceiling", "grammar", "packing", "pretrain"},
     {"jobs"},
     {"model"},
-    {"forward"},
+    {"forward", "sharding"},
     {"decoding", "likelihood"},
     {"loop", "preflight"},
     {"finetune"},

@@ -61,8 +61,8 @@ def column(progress: Progress, name: str) -> list:
 class Watched(Processes):
     """One process that is told there are more, does all of their work, and keeps what it was asked."""
 
-    def __init__(self, size: int = 1, rank: int = 0, backwards: bool = False) -> None:
-        super().__init__(size, rank)
+    def __init__(self, size: int = 1, rank: int = 0, backwards: bool = False, sharded: bool = False) -> None:
+        super().__init__(size, rank, sharded)
         vars(self).update(dealt=[], same=[], backwards=backwards)
 
     def map(self, items, work):
@@ -226,6 +226,43 @@ class TestLoss:
         watched = Watched(processes)
         train(changed(parts, at_once), stage(turns, 4, 1), processes=watched)
         assert watched.dealt == expected
+
+    def test_who_shares_a_model_repeats_a_pack_for_nothing_where_there_are_too_few(
+        self, parts, turns, monkeypatch
+    ):
+        """Three packs for two processes, then one; the pack of the same place is computed again."""
+        small, seen = changed(parts, at_once=2), []
+        batches = stage(turns, 5, 1)
+        alone, expected = train(small, batches)
+
+        def rows(model, packed, table):
+            seen.append(packed.feature_rows.tolist())
+            return packed_loss(model, packed, table)
+
+        monkeypatch.setattr(loop, "packed_loss", rows)
+        monkeypatch.setattr(Watched, "on_main", lambda self, work: work())
+        watched = Watched(2, sharded=True)
+        progress, weights = train(small, batches, processes=watched)
+        assert watched.dealt == [[0, 2, 4, 6], [0, 2]]
+        assert seen[3] == seen[0] and seen[5] == seen[4] and len({tuple(rows) for rows in seen}) == 4
+        for name in ("loss", "gradient_norm"):
+            assert column(progress, name) == column(alone, name)
+        assert progress.tokens == alone.tokens
+        assert all(torch.equal(weights[name], expected[name]) for name in weights)
+
+    def test_shares_are_gathered_when_the_main_processs_clock_says_so(
+        self, parts, turns, monkeypatch, tmp_path
+    ):
+        """The other process's clock stands still; it has a part in the checkpoint, and writes none."""
+        saved, asked = [], []
+        monkeypatch.setattr(loop.checkpoints, "save", lambda *given: saved.append(given))
+        monkeypatch.setattr(loop.sharding, "gathered", lambda tensors, of: asked.append(of.rank) or tensors)
+        monkeypatch.setattr(loop, "monotonic", lambda: 0.0)
+        for rank in (0, 1):
+            watched = Watched(2, rank, sharded=True)
+            monkeypatch.setattr(Watched, "on_main", lambda self, work: True)
+            train(parts, stage(turns, 2, 2), processes=watched, kept=tmp_path)
+        assert asked == [0, 0, 1, 1] and [given[1] for given in saved] == [1, 2]
 
 
 class TestDropout:

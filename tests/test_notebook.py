@@ -11,6 +11,8 @@ def test_choose_loads_what_the_names_say():
     assert repr(chosen) == f"Study 'nano', {chosen.backbone.title}, seed 0" and chosen.processes == 1
     together = choose(study="nano", backbone="llama3", seed=0, processes=2)
     assert repr(together) == f"{chosen!r}, 2 processes" and together.processes == 2
+    shared = choose(study="nano", backbone="llama3", seed=0, processes=2, sharded=True)
+    assert repr(shared) == f"{together!r}, sharded" and shared.sharded and not together.sharded
 
 
 def test_without_a_backbone_all_of_the_study_are_chosen():
@@ -34,6 +36,11 @@ def test_without_a_backbone_all_of_the_study_are_chosen():
         ({"study": "nano", "backbone": "llama3", "seed": -1}, "parameter 'seed'.*found -1"),
         ({"study": "nano", "processes": 0}, "parameter 'processes': expected a whole number from 1, found 0"),
         ({"study": "nano", "processes": "2"}, "parameter 'processes'.*found '2'"),
+        ({"study": "nano", "sharded": 1}, "parameter 'sharded': expected True or False, found 1"),
+        (
+            {"study": "nano", "processes": 1, "sharded": True},
+            "parameter 'sharded'.*found 1, expected at least 2",
+        ),
     ],
 )
 def test_wrong_values_are_refused_by_name(values, message):

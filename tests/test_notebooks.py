@@ -27,7 +27,10 @@ ANALYSES = (
     "bottleneck",
 )
 PER_RUN = {"train", "evaluate"}
-PARAMETERS = {"train": ["study", "backbone", "seed", "processes"], "evaluate": ["study", "backbone", "seed"]}
+PARAMETERS = {
+    "train": ["study", "backbone", "seed", "processes", "sharded"],
+    "evaluate": ["study", "backbone", "seed"],
+}
 LONGEST_CELL = 20
 PAPERMILL = Path(sys.executable).with_name("papermill")
 
@@ -105,12 +108,13 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PATH": f"{PAPERMILL.parent}:/usr/bin:/bi
 REFUSED = [
     (
         {"backbonee": "llama3"},
-        "unknown parameter 'backbonee': this notebook has study, backbone, seed, processes",
+        "unknown parameter 'backbonee': this notebook has study, backbone, seed, processes, sharded",
     ),
     ({"study": "nanno"}, "no study 'nanno'"),
     ({"backbone": "llama9"}, f"no backbone 'llama9' in .*there are {', '.join(backbone_names())}"),
     ({"seed": "1e-4"}, "parameter 'seed': expected a whole number from 0, found 0.0001"),
     ({"processes": 0}, "parameter 'processes': expected a whole number from 1, found 0"),
+    ({"sharded": "yes"}, "parameter 'sharded': expected True or False, found 'yes'"),
 ]
 
 

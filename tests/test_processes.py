@@ -1,7 +1,6 @@
 """Two processes train the run of one: the same steps, and sums that differ by rounding."""
 
 import json
-import shutil
 import time
 from pathlib import Path
 
@@ -13,13 +12,9 @@ from safetensors.torch import load_file
 
 from barnlib import checkpoints, finetune, launch, ledger, parameters
 from barnlib.assembly import WEIGHTS
-from barnlib.features import build_features
 from barnlib.processes import ALONE, Processes, _buckets, joined
 from tests.in_processes import CODE, IMPORTS
-
-# float32 sums of some hundred terms in another order differ by about 1e-6; AdamW divides small gradients by their own
-# size, which carries that on into the weights and the losses of the steps after
-LOSS = {"rel": 1e-4}
+from tests.two_processes import LOSS, entry, named, train_two
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +26,8 @@ class TestAlone:
     def test_one_process_does_everything_and_asks_nobody(self, monkeypatch):
         monkeypatch.setattr("barnlib.processes.PartialState", lambda **given: pytest.fail("a group"))
         assert ALONE.main and ALONE.map([1, 2, 3], str) == ["1", "2", "3"]
-        assert ALONE.on_main(lambda: 5) == 5
+        assert ALONE.on_main(lambda: 5) == ALONE.once(lambda: 5) == 5
+        assert Processes(2, 1, sharded=True).once(lambda: 6) == 6, "nobody is asked: the others do it too"
         unused = torch.nn.Parameter(torch.zeros(1))
         ALONE.add_gradients([unused])
         assert unused.grad is None
@@ -90,34 +86,6 @@ def quiet():
         patch.setattr(finetune, "_preflight", lambda *arguments: {"items": 24})
         patch.setattr(ledger, "code", lambda start: dict(CODE))
         yield
-
-
-def named(study, name: str, at_once: int = 2):
-    """The tiny study, dropout included, in a folder of its own with a copy of its data and features."""
-    compute = study.compute.model_copy(update={"images_at_once": at_once})
-    renamed = study.model_copy(update={"name": name, "compute": compute})
-    build_features(study)
-    for made in ("data", "features"):
-        shutil.copytree(study.folder / made, renamed.folder / made, dirs_exist_ok=True)
-    return renamed
-
-
-def train_two(study, seed: int = 0, spoil: str = "") -> Path:
-    """train_run with two processes, the tests' own module in place of finetune's."""
-    started = launch.launch
-
-    def started_here(module, arguments, processes):
-        assert module == finetune.MODULE == "barnlib.finetune"
-        started("in_processes", ["train", str(parameters.PARAMS), spoil, *arguments], processes)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", IMPORTS)
-        patch.setattr(finetune, "launch", started_here)
-        return finetune.train_run(study, "plain", seed, processes=2)
-
-
-def entry(folder: Path) -> dict:
-    return ledger.read(folder / "ledger.json")
 
 
 @pytest.fixture(scope="module")
