@@ -64,7 +64,7 @@ class RecordsParameters(Strict):
         return ROOT / self.records
 
 
-MADE, TAKEN = f"{FORM}made", f"{FORM}taken"
+COUNTED, TAKEN = f"{FORM}counted", f"{FORM}taken"
 
 
 def _made_or_taken(value: Any) -> str | None:
@@ -72,11 +72,11 @@ def _made_or_taken(value: Any) -> str | None:
     if isinstance(value, RecordsParameters):
         return TAKEN
     if isinstance(value, SceneParameters | SeismicParameters):
-        return MADE
+        return COUNTED
     if not isinstance(value, dict):
         return None
     if "records" not in value:
-        return MADE
+        return COUNTED
     return TAKEN if len(value) == 1 else None
 
 
@@ -95,11 +95,11 @@ class DataParameters(Strict):
     seed: int
     image_size: Annotated[int, Field(ge=32)]  # pixels, square
     scenes: Annotated[
-        Annotated[SceneParameters, Tag(MADE)] | Annotated[RecordsParameters, Tag(TAKEN)],
+        Annotated[SceneParameters, Tag(COUNTED)] | Annotated[RecordsParameters, Tag(TAKEN)],
         _either(SceneParameters),
     ]
     cards: Annotated[
-        Annotated[SeismicParameters, Tag(MADE)] | Annotated[RecordsParameters, Tag(TAKEN)],
+        Annotated[SeismicParameters, Tag(COUNTED)] | Annotated[RecordsParameters, Tag(TAKEN)],
         _either(SeismicParameters),
     ]
 

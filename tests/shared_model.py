@@ -33,7 +33,8 @@ from tests.small_model import ASKED, FLAT, GROUPS, IMAGE_TOKENS
 KINDS = ("lora", "full", "lora_bf16", "full_bf16_tied")
 RATE = 2e-3
 ITEMS: Any = [
-    SimpleNamespace(id=question, image=row, task="t", question=question) for row, question, _ in FLAT
+    SimpleNamespace(id=question, image=row, task="t", question=question, history=())
+    for row, question, _ in FLAT
 ]
 
 
