@@ -92,6 +92,7 @@ def test_headings_are_broken_where_they_pause():
     assert broken("a: bcd efg", 8) == "a:\nbcd efg"
     assert broken("unbreakable", 4) == "unbreakable"
     assert broken("unbreakable words", 4) == "unbreakable\nwords"
+    assert broken(" one two", 4) == "one\ntwo"
 
 
 @given(st.text(alphabet="ab,: ", max_size=120), st.integers(4, HEADING))

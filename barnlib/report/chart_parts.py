@@ -90,15 +90,16 @@ def labels(placed: alt.Chart, **mark: Any) -> list[alt.Chart]:
 def broken(text: str, most: int = HEADING) -> str:
     """A text in lines of at most ``most`` characters, broken after a colon, else after a comma, else at a space.
 
-    A word that is longer stays whole.
+    A word that is longer stays whole; spaces at either end go.
     """
+    text = text.strip()
     if len(text) <= most:
         return text
     head = text[: most + 1]
     at = head.rfind(": ") + 1 or head.rfind(", ") + 1 or head.rfind(" ")
     if at <= 0:
         at = text.find(" ")
-    return text if at <= 0 else f"{text[:at]}\n{broken(text[at:].lstrip(), most)}"
+    return text if at <= 0 else f"{text[:at]}\n{broken(text[at:], most)}"
 
 
 def tooltip(table: pd.DataFrame, columns: Sequence[str], format: str) -> list[alt.Tooltip]:
