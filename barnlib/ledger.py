@@ -17,9 +17,10 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def sources(start: Path) -> list[Path]:
         if file in found:
             continue
         found.add(file)
-        for name in _imported(file, package):
+        for name in _imported(file.read_text(), package.name):
             relative = Path(*name.split(".")[1:])
             for candidate in (package / relative.with_suffix(".py"), package / relative / "__init__.py"):
                 if candidate.exists():
@@ -118,9 +119,11 @@ def sources(start: Path) -> list[Path]:
     return sorted(found)
 
 
-def _imported(file: Path, package: Path) -> Iterator[str]:
-    """Dotted names that start with the package's name, from every import statement of a file."""
-    for node in ast.walk(ast.parse(file.read_text())):
+@cache  # the Snakefile asks for most modules once for each rule
+def _imported(source: str, package: str) -> tuple[str, ...]:
+    """Dotted names that start with the package's name, from every import statement of a module's source."""
+    found: dict[str, None] = {}
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -129,8 +132,9 @@ def _imported(file: Path, package: Path) -> Iterator[str]:
             continue
         for name in names:
             first, *rest = name.split(".")
-            if first == package.name:
-                yield from (".".join([first, *rest[:depth]]) for depth in range(1, len(rest) + 1))
+            if first == package:
+                found |= dict.fromkeys(".".join([first, *rest[:depth]]) for depth in range(1, len(rest) + 1))
+    return tuple(found)
 
 
 def code(start: Path) -> dict[str, Any]:
