@@ -19,20 +19,14 @@ sys.path.insert(0, workflow.basedir)
 import nbformat
 from snakemake.exceptions import WorkflowError
 
-from barnlib.artefacts import file_digest
+from barnlib.artefacts import digest, file_digest
+from barnlib.components import checkpoint_path, existing_checkpoint
 from barnlib.data.taken_records import taken_files
 from barnlib.first_cell import is_first
 from barnlib.ledger import sources, text_digest
-from barnlib.parameters import (
-    ROOT,
-    VALIDATION,
-    checkpoint_path,
-    digest,
-    existing_checkpoint,
-    load_backbone,
-    load_encoder,
-    load_study,
-)
+from barnlib.parameters import load_backbone, load_encoder, load_study
+from barnlib.paths import ROOT
+from barnlib.study import VALIDATION
 
 study = load_study(config.get("study", "nano"))
 PROCESSES = int(config.get("processes", 1))  # that train a run together, one for each GPU

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-
-from barnlib.parameters import digest
+from pydantic import BaseModel
 
 MANIFEST = "manifest.json"
 
@@ -108,6 +107,13 @@ def single_writer(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON of a model, dataclass-free dictionary, list or scalar; 64 hexadecimal digits."""
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def file_digest(path: Path) -> str:

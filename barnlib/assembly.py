@@ -23,22 +23,17 @@ from transformers import (
 
 from barnlib import features
 from barnlib.artefacts import read_json
+from barnlib.components import Backbone, checkpoint_path, existing_checkpoint
 from barnlib.controls import encoder_folder
 from barnlib.data.records import Item
 from barnlib.data.turns import Turn
 from barnlib.hub import local_folder
 from barnlib.model import Model, add_lora, compose, load_trained_state, merge_lora
-from barnlib.parameters import (
-    Backbone,
-    Study,
-    checkpoint_path,
-    existing_checkpoint,
-    load_backbone,
-    load_encoder,
-)
+from barnlib.parameters import load_backbone, load_encoder
 from barnlib.prompts import Prompter, reserve_tokens
 from barnlib.quantisation import dequantised, load_quantised, quantised_digest
 from barnlib.real_tokenizers import load_tokenizer
+from barnlib.study import Study
 
 WEIGHTS = "trained.safetensors"  # projector and LoRA (or the whole language model), in a run's folder
 TABLE_ON_DEVICE = (

@@ -40,7 +40,7 @@ from barnlib.ledger import Meter
 from barnlib.likelihood import packed_loss
 from barnlib.model import Model, add_lora, compose, llava, parameter_groups, set_trainable
 from barnlib.packing import IGNORED, pack
-from barnlib.parameters import ROOT, runs_root
+from barnlib.paths import ROOT, runs_root
 from barnlib.prompts import Prompter
 from barnlib.real_tokenizers import load_tokenizer
 

@@ -16,8 +16,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from barnlib.hub import free_memory, require_disk, require_memory
-from barnlib.parameters import Study
 from barnlib.quantisation import NF4_BITS
+from barnlib.study import Study
 
 TRAINED_BYTES = 16  # of a trained float32 weight: itself, its gradient and two moments
 CHECKPOINT_BYTES = 12  # of a trained weight in a checkpoint: itself and two moments

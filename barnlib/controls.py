@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from transformers import AutoImageProcessor, AutoModel, PreTrainedModel
 
 from barnlib.artefacts import build_once, file_digest, read_json
+from barnlib.components import Encoder, existing_checkpoint
 from barnlib.data.descriptions import coarse_place, description_facts
 from barnlib.data.earthquakes import Earthquake
 from barnlib.data.records import Picture
 from barnlib.data.scenes import ATTRIBUTES
 from barnlib.hub import local_folder
-from barnlib.parameters import Encoder, existing_checkpoint, runs_root
+from barnlib.paths import runs_root
 from barnlib.vision import load_vision_model
 
 Array = NDArray[np.float32]

@@ -33,12 +33,14 @@ from tqdm import tqdm
 from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
 from barnlib import checkpoints, devices
-from barnlib.artefacts import build_once, single_writer, write_json
+from barnlib.artefacts import build_once, digest, single_writer, write_json
+from barnlib.components import Scale
 from barnlib.data.pictures import generator, picture
 from barnlib.data.records import KINDS, Picture
 from barnlib.geometry import patch_weights
 from barnlib.hub import require_disk
-from barnlib.parameters import ROOT, Scale, digest, load_encoder, runs_root
+from barnlib.parameters import load_encoder
+from barnlib.paths import ROOT, runs_root
 from barnlib.recipes import EncoderRecipe
 from barnlib.vision import image_processor, normalise
 

@@ -30,8 +30,9 @@ from barnlib.data.build import data_folder
 from barnlib.data.records import read_items
 from barnlib.data.turns import Turn
 from barnlib.finetune import train_run
-from barnlib.parameters import Study, load_study
+from barnlib.parameters import load_study
 from barnlib.prompts import IMAGE_TOKEN, reserve_tokens
+from barnlib.study import Study
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,8 @@ from barnlib.data.build import build_data
 from barnlib.data.records import SPLITS, read_pictures
 from barnlib.hub import require_disk
 from barnlib.ledger import text_digest
-from barnlib.parameters import Study, load_encoder
+from barnlib.parameters import load_encoder
+from barnlib.study import Study
 from barnlib.vision import MEAN, STD, class_tokens, load_vision_model, normalisation, normalise
 
 BATCH = 64

@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from barnlib import checkpoints, preflight, sharding
-from barnlib.artefacts import is_sealed, seal, single_writer
+from barnlib.artefacts import digest, is_sealed, seal, single_writer
 from barnlib.assembly import (
     WEIGHTS,
     Parts,
@@ -56,11 +56,11 @@ from barnlib.model import (
     trained_state,
 )
 from barnlib.order import evaluation_steps, example_order
-from barnlib.parameters import Study, digest
 from barnlib.processes import ALONE, Processes, joined
 from barnlib.quantisation import require_bitsandbytes
 from barnlib.record import resolved, write_ledger
 from barnlib.runs import run_name
+from barnlib.study import Study
 from barnlib.validate import CAPTION_QUESTION, Validator
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from typing import Any
 
 import nbformat
 
-from barnlib.parameters import ROOT
+from barnlib.paths import ROOT
 
 TAG = "colab"
 TAGS = [TAG, "remove-cell"]  # the second is Jupyter Book's, for a cell that a page does not show

@@ -1,6 +1,6 @@
 """Checkpoints on disk: a folder as it is, a hub id as the snapshot that the hub's own cache holds.
 
-In:  ``checkpoint`` of a backbone's or an encoder's YAML file, as :func:`barnlib.parameters.checkpoint_path` gives it.
+In:  ``checkpoint`` of a backbone's or an encoder's YAML file, as :func:`barnlib.components.checkpoint_path` gives it.
 Out: a folder with safetensors, from which everything is loaded; or a `ValueError` of one sentence that says what to do.
 
 Pickled weights are refused: reading them runs whatever code they hold. ``trust_remote_code`` is off everywhere. A token

@@ -16,7 +16,7 @@ import numpy as np
 from barnlib.data.build import data_folder
 from barnlib.data.pictures import generator
 from barnlib.data.records import KINDS, Item, Picture, read_items, read_pictures
-from barnlib.parameters import Study
+from barnlib.study import Study
 from barnlib.tasks.registry import task_named
 
 PASSES = (

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 from IPython import get_ipython
 
-from barnlib.parameters import Backbone, Study, load_backbone, load_study
+from barnlib.components import Backbone
+from barnlib.parameters import load_backbone, load_study
+from barnlib.study import Study
 
 INJECTED = "# Parameters\n"  # how papermill begins the cell that it injects
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from papermill.cli import papermill
 
-from barnlib.parameters import ROOT, runs_root
+from barnlib.paths import ROOT, runs_root
 
 STARTS = 3  # of a kernel, at most
 NOT_UP = "Kernel died before replying to kernel_info"  # jupyter_client's words; no cell has run then

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from barnlib.data.pictures import generator
 from barnlib.data.records import Item
 from barnlib.features import GREY
-from barnlib.parameters import PerturbationParameters
+from barnlib.study import PerturbationParameters
 from barnlib.tasks.registry import task_named
 
 KINDS = ("noise", "blur", "occlusion")

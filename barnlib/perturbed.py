@@ -18,8 +18,9 @@ from barnlib.data.build import data_folder
 from barnlib.data.pictures import generator
 from barnlib.features import BATCH, encoder_digest, patch_features, read_pixels
 from barnlib.features import load as load_features
-from barnlib.parameters import Study, load_encoder
+from barnlib.parameters import load_encoder
 from barnlib.perturbations import KINDS, disturb
+from barnlib.study import Study
 from barnlib.vision import load_vision_model, normalisation
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from barnlib.artefacts import file_digest, is_sealed, read_json, seal, single_writer, write_json
+from barnlib.artefacts import digest, file_digest, is_sealed, read_json, seal, single_writer, write_json
 from barnlib.assembly import Parts, assemble, trained_model
 from barnlib.finetune import train_run
 from barnlib.grammar import Grammar
@@ -28,9 +28,9 @@ from barnlib.inference import choice_logprobs, greedy_answers, reference_answers
 from barnlib.jobs import LISTED, Job, jobs
 from barnlib.ledger import Meter, code
 from barnlib.model import Model, llava
-from barnlib.parameters import Study, digest
 from barnlib.runs import run_name
 from barnlib.states import write_states
+from barnlib.study import Study
 from barnlib.tasks.registry import score
 
 

@@ -30,11 +30,13 @@ from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from barnlib import checkpoints, devices
-from barnlib.artefacts import build_once, file_digest, read_json, single_writer, write_json
+from barnlib.artefacts import build_once, digest, file_digest, read_json, single_writer, write_json
+from barnlib.components import Scale
 from barnlib.corpus import KINDS, WHOLE, documents, sample_text
 from barnlib.hub import require_disk
 from barnlib.library_text import package_versions
-from barnlib.parameters import ROOT, Scale, digest, load_backbone, runs_root
+from barnlib.parameters import load_backbone
+from barnlib.paths import ROOT, runs_root
 from barnlib.recipes import Recipe
 from barnlib.text_probe import nats_per_byte, text_accuracy
 from barnlib.tokenization import train_tokenizer

@@ -1,7 +1,9 @@
 """How the encoders and backbones of the scales nano and small are made from scratch.
 
-In:  strict.py's types. Out: `Recipe` and `EncoderRecipe`, parts of the files in ``params/backbones`` and
-     ``params/encoders``, which parameters.py reads; tokenization.py, corpus.py, pretrain.py and encoder.py follow them.
+In:  strict.py's types.
+Out: `Recipe` and `EncoderRecipe`, parts of the files in ``params/backbones`` and ``params/encoders``.
+Next: components.py puts them into a backbone and an encoder; tokenization.py, corpus.py, pretrain.py and encoder.py
+      follow them.
 """
 
 from typing import Annotated, Literal

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from barnlib import ledger
-from barnlib.artefacts import read_json, write_json
+from barnlib.artefacts import digest, read_json, write_json
 from barnlib.assembly import Parts
 from barnlib.data.build import data_folder
 from barnlib.data.records import SPLITS, read_items
@@ -24,10 +24,10 @@ from barnlib.history import steps_to_jump
 from barnlib.ledger import Meter, text_digest
 from barnlib.model import Model, llava, parameter_groups
 from barnlib.order import order_digest
-from barnlib.parameters import VALIDATION, Study, digest
 from barnlib.processes import ALONE, Processes
 from barnlib.quantisation import count, quantised_digest, quantised_layers
 from barnlib.runs import run_name
+from barnlib.study import VALIDATION, Study
 
 SHAPE = {  # name in the ledger: name in the backbone's configuration
     "type": "model_type",

@@ -11,7 +11,7 @@ import pandas as pd
 
 from barnlib.artefacts import verify
 from barnlib.ledger import read
-from barnlib.parameters import Study
+from barnlib.study import Study
 
 Step = Literal["train", "evaluate"]
 

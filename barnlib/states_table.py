@@ -42,8 +42,8 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from barnlib.artefacts import read_json
-from barnlib.parameters import Study
 from barnlib.runs import run_folders, run_name
+from barnlib.study import Study
 
 Array = NDArray[np.float32]
 

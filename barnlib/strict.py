@@ -2,7 +2,7 @@
 
 In:  a YAML file and the model that it must fit.
 Out: the model; or a `ValueError` that names the file, the key, what was expected and what was found.
-Next: recipes.py and parameters.py say what the files of ``params/`` hold.
+Next: recipes.py, components.py and study.py say what the files of ``params/`` hold.
 """
 
 import difflib

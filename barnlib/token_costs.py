@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from barnlib.components import checkpoint_path
 from barnlib.data.records import TASKS, Item
 from barnlib.hub import local_folder
-from barnlib.parameters import Study, checkpoint_path, load_backbone
+from barnlib.parameters import load_backbone
 from barnlib.prompts import Prompter, reserve_tokens
 from barnlib.real_tokenizers import PROBES, load_tokenizer
+from barnlib.study import Study
 
 MOST, LEAST = 0.9, 0.1  # ends of what is called the middle 80 % of answers
 DIGITS = (1, 2, 3, 4, 6, 8)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from barnlib import parameters
-from barnlib.parameters import Study
+from barnlib.study import Study
 
 if TYPE_CHECKING:
     from barnlib.states_table import States

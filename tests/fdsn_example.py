@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from barnlib.parameters import ROOT
+from barnlib.paths import ROOT
 
 PAGE = (ROOT / "book" / "extend.md").read_text(encoding="utf-8")
 (EXAMPLE,) = re.findall(r"```{code-block} yaml\n:caption: march/earthquakes\.yaml\n(.*?)```", PAGE, re.DOTALL)

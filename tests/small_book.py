@@ -11,8 +11,9 @@ import pandas as pd
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from barnlib import first_cell
-from barnlib.parameters import Study, load_study
+from barnlib.parameters import load_study
 from barnlib.report import charts, explorer, theme
+from barnlib.study import Study
 
 STORY = (
     "data",

@@ -10,8 +10,8 @@ from barnlib.analyses.metrics import PREDICTION_COLUMNS
 from barnlib.artefacts import seal, write_json
 from barnlib.data.build import load_items
 from barnlib.data.records import Item
-from barnlib.parameters import Study
 from barnlib.runs import run_name
+from barnlib.study import Study
 from barnlib.tasks.registry import score
 from tests import small_states
 

@@ -10,7 +10,9 @@ import pytest
 from small_study import write_runs
 
 from barnlib import notebook, runs
-from barnlib.parameters import ROOT, Study, load_study
+from barnlib.parameters import load_study
+from barnlib.paths import ROOT
+from barnlib.study import Study
 from tests.run_cells import run_cells
 
 pytestmark = pytest.mark.slow

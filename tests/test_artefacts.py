@@ -1,11 +1,22 @@
 """Artefact folders: made once, verified on reading, one writer."""
 
 import hashlib
+import json
 import multiprocessing
 
 import pytest
 
-from barnlib.artefacts import build_once, file_digest, is_sealed, read_json, single_writer, verify, write_json
+from barnlib.artefacts import (
+    build_once,
+    digest,
+    file_digest,
+    is_sealed,
+    read_json,
+    single_writer,
+    verify,
+    write_json,
+)
+from barnlib.parameters import load_study
 
 
 def counting(text="hello"):
@@ -95,6 +106,14 @@ def test_json_round_trip_and_broken_json(tmp_path):
     path.write_text("{")
     with pytest.raises(ValueError, match=r"a\.json: not valid JSON"):
         read_json(path)
+
+
+def test_digest_is_of_the_content():
+    study = load_study("nano")
+    assert digest(study) == digest(json.loads(study.model_dump_json()))
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 1, "b": 3})
+    # echo -n '{"a":1}' | sha256sum
+    assert digest({"a": 1}) == "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862"
 
 
 def test_file_digest_is_sha256(tmp_path):

@@ -16,6 +16,7 @@ from barnlib import assembly, parameters
 from barnlib.assembly import WEIGHTS, assemble, stop_ids, trained_model, turns_by_image, untrained_model
 from barnlib.data.build import load_items
 from barnlib.model import llava, trained_state
+from barnlib.paths import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_a_folder_that_is_not_there_is_refused(tiny_study, params, checkpoint):
 
 
 def test_a_backbone_that_is_made_here_says_how(tiny_study, params):
-    path = shutil.copy(parameters.ROOT / "params/backbones/llama1.yaml", params / "backbones/plain.yaml")
+    path = shutil.copy(ROOT / "params/backbones/llama1.yaml", params / "backbones/plain.yaml")
     name_checkpoint(path, "runs/none/made")
     with pytest.raises(
         ValueError, match=r"no folder 'runs/none/made'; `make checkpoints SCALE=nano` makes it"

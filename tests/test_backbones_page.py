@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from barnlib import parameters
-from barnlib.parameters import ROOT
+from barnlib.paths import ROOT
 from tests.run_cells import run_cells
 
 PAGE = ROOT / "notebooks" / "backbones.ipynb"

@@ -8,7 +8,8 @@ import pytest
 import yaml
 from small_book import STORY, executed, write_study
 
-from barnlib.parameters import ROOT, load_study
+from barnlib.parameters import load_study
+from barnlib.paths import ROOT
 from barnlib.report import book
 
 

@@ -15,6 +15,7 @@ from bs4 import BeautifulSoup
 from small_book import HOSTILE, LONG_TABLE, write_study
 
 from barnlib import parameters
+from barnlib.paths import ROOT
 from barnlib.report import book
 from barnlib.report.theme import DARK, INK
 from tests.in_browser import AXE, LOCAL, PHONE, opened, requests, until
@@ -44,7 +45,7 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def with_a_hub(folder: Path) -> Path:
     """The book's own source, its configuration naming a JupyterHub."""
-    shutil.copytree(parameters.ROOT / "book", folder, ignore=shutil.ignore_patterns("_build"))
+    shutil.copytree(ROOT / "book", folder, ignore=shutil.ignore_patterns("_build"))
     path = folder / "_config.yml"
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
     config["launch_buttons"]["jupyterhub_url"] = "https://hub.example.org"

@@ -7,15 +7,9 @@ import jinja2
 import pytest
 import yaml
 
-from barnlib.parameters import (
-    ROOT,
-    BackboneFile,
-    EncoderFile,
-    RecordsParameters,
-    load_backbone,
-    load_study,
-    study_names,
-)
+from barnlib.components import BackboneFile, EncoderFile
+from barnlib.parameters import load_backbone, load_study, study_names
+from barnlib.paths import ROOT
 from barnlib.report import reference
 from barnlib.report.book_pages import (
     Run,
@@ -26,6 +20,7 @@ from barnlib.report.book_pages import (
     runs_of,
     substitutions,
 )
+from barnlib.study import RecordsParameters
 
 BOOK = ROOT / "book"
 TOC = yaml.safe_load((BOOK / "_toc.yml").read_text(encoding="utf-8"))

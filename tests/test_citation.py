@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from barnlib.parameters import ROOT
+from barnlib.paths import ROOT
 from barnlib.report import citation
 
 FILE = ROOT / "book" / "CITATION.cff"

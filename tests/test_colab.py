@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from barnlib import colab
-from barnlib.parameters import ROOT
+from barnlib.paths import ROOT
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from PIL import Image
 
 from barnlib.data.dataset_card import make_card
 from barnlib.data.records import read_items, read_pictures, require_images
-from barnlib.parameters import ROOT
+from barnlib.paths import ROOT
 from tests.test_gqa_files import ENTRY
 from tests.test_vqa_files import ANNOTATIONS, QUESTIONS
 

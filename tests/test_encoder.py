@@ -9,8 +9,8 @@ from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
 from barnlib import checkpoints, devices, encoder
 from barnlib.artefacts import read_json
+from barnlib.components import Encoder
 from barnlib.encoder import contrast, draw_pictures, text_tokenizer, train_clip
-from barnlib.parameters import Encoder
 from barnlib.recipes import EncoderRecipe
 from barnlib.vision import load_vision_model, normalise
 

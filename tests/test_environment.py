@@ -11,7 +11,7 @@ import nbformat
 import pytest
 import yaml
 
-from barnlib.parameters import ROOT
+from barnlib.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 RUNTIME = PROJECT["dependencies"]

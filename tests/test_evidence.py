@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from barnlib.analyses.evidence import CLAIMS, Evidence, read_evidence, write_evidence
-from barnlib.parameters import Study
+from barnlib.study import Study
 
 ROW = {
     "claim": "C1",

@@ -10,9 +10,9 @@ import pytest
 from small_study import HOSTILE, write_runs
 
 from barnlib.data.build import build_data
-from barnlib.parameters import Study
 from barnlib.report import explorer
 from barnlib.runs import read_predictions
+from barnlib.study import Study
 
 
 @pytest.fixture(scope="module")

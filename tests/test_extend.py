@@ -18,7 +18,9 @@ from barnlib.artefacts import read_json
 from barnlib.data.build import build_data, load_items
 from barnlib.data.dataset_card import make_card
 from barnlib.data.records import SPLITS
-from barnlib.parameters import ROOT, TASKS_OF_THE_PAPER, Study, load_study
+from barnlib.parameters import load_study
+from barnlib.paths import ROOT
+from barnlib.study import TASKS_OF_THE_PAPER, Study
 from tests import test_notebooks
 from tests.own_records import draw_photograph, write_earthquakes
 

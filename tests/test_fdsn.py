@@ -21,7 +21,7 @@ from barnlib.data.polite_client import DataCentreUnavailable, PoliteClient
 from barnlib.data.recorded import TOHOKU_EVENT
 from barnlib.data.records import read_items, read_pictures, require_images
 from barnlib.data.seismograms import DURATION_S
-from barnlib.parameters import ROOT
+from barnlib.paths import ROOT
 from tests.fdsn_example import PAGE, example
 from tests.fdsn_server import (
     DataCentre,

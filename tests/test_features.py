@@ -9,6 +9,7 @@ from barnlib import features, parameters
 from barnlib.data.build import build_data, load_pictures
 from barnlib.encoder import draw_pictures, train_clip
 from barnlib.parameters import load_study
+from barnlib.paths import ROOT
 from barnlib.vision import load_vision_model
 from tests.test_encoder import RECIPE
 
@@ -31,7 +32,7 @@ def study(tmp_path_factory):
 def test_rows_are_the_encoders_patches(study):
     cached = features.load(study)
     assert cached.values.dtype == torch.float32 and cached.values.shape[1:] == (36, 32)
-    tower = load_vision_model(parameters.ROOT / features.load_encoder("clip", "nano").checkpoint)
+    tower = load_vision_model(ROOT / features.load_encoder("clip", "nano").checkpoint)
     chosen = load_pictures(study, "test")[3:5]
     pixels = np.stack([np.asarray(Image.open(build_data(study) / picture.image)) for picture in chosen])
     expected = features.patch_features(tower, pixels, -2)

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from barnlib import first_cell
-from barnlib.parameters import ROOT
+from barnlib.paths import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ADDRESS = "https://github.com/someone/barn"

@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
+from barnlib.components import checkpoint_path
 from barnlib.data.answers import coordinate_stage
 from barnlib.data.descriptions import write_coordinates
 from barnlib.decoding import greedy
 from barnlib.grammar import Grammar
 from barnlib.packing import pack
-from barnlib.parameters import ROOT, checkpoint_path, load_backbone, load_study
+from barnlib.parameters import load_backbone, load_study
+from barnlib.paths import ROOT
 from barnlib.prompts import Prompter, reserve_tokens
 from barnlib.tasks.seismic_coordinates import FORM
 from tests.small_model import ASKED, Case

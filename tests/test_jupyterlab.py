@@ -20,7 +20,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from barnlib.parameters import ROOT
+from barnlib.paths import ROOT
 from tests.in_browser import LOCAL, requests, started, until
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from barnlib.parameters import PARAMS, ROOT, backbone_names, load_backbone, load_encoder
+from barnlib.parameters import PARAMS, backbone_names, load_backbone, load_encoder
+from barnlib.paths import ROOT
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 

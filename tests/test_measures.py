@@ -5,7 +5,8 @@ import pytest
 from barnlib.analyses.evidence import CLAIMS, Evidence
 from barnlib.analyses.measures import MEASURES, TOGETHER, estimate_text, joint, measure_words, worded
 from barnlib.data.records import TASKS
-from barnlib.parameters import Condition, load_study
+from barnlib.parameters import load_study
+from barnlib.study import Condition
 
 STUDY = load_study("nano")
 

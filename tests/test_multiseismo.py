@@ -14,7 +14,7 @@ from barnlib.data import multiseismo
 from barnlib.data.multiseismo import build_records
 from barnlib.data.parquet_rows import rows_of
 from barnlib.data.records import read_items, read_pictures, require_images
-from barnlib.parameters import ROOT
+from barnlib.paths import ROOT
 from tests.fdsn_server import RATE_HZ, at_anmo, motion_at_anmo, quake
 
 PAGE = (ROOT / "book" / "extend.md").read_text(encoding="utf-8")

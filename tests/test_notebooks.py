@@ -14,7 +14,8 @@ from small_study import write_runs
 from barnlib.artefacts import single_writer
 from barnlib.features import build_features
 from barnlib.first_cell import is_first
-from barnlib.parameters import ROOT, backbone_names, load_study
+from barnlib.parameters import backbone_names, load_study
+from barnlib.paths import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ANALYSES = (

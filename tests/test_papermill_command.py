@@ -13,7 +13,7 @@ import pytest
 
 from barnlib import papermill_command
 from barnlib.papermill_command import NOT_UP, missing_notebook, output_path
-from barnlib.parameters import ROOT
+from barnlib.paths import ROOT
 
 COMMAND = Path(sys.executable).with_name("papermill")
 

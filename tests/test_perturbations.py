@@ -10,8 +10,8 @@ from barnlib.data.build import load_items
 from barnlib.data.descriptions import COORDINATE_QUESTIONS, DESCRIPTION_QUESTIONS
 from barnlib.data.questions import WORDINGS
 from barnlib.data.records import Item
-from barnlib.parameters import PerturbationParameters
 from barnlib.perturbations import GREY, KINDS, disturb, other_wording
+from barnlib.study import PerturbationParameters
 
 STRENGTHS = PerturbationParameters(noise=0.05, blur=0.02, occlusion=0.05)
 

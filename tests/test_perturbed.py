@@ -9,9 +9,10 @@ from barnlib import features, perturbed
 from barnlib.artefacts import seal, write_json
 from barnlib.data.build import build_data, data_folder, load_pictures
 from barnlib.data.pictures import generator
-from barnlib.parameters import PerturbationParameters, load_encoder
+from barnlib.parameters import load_encoder
 from barnlib.perturbations import KINDS, disturb
 from barnlib.perturbed import perturbed_features
+from barnlib.study import PerturbationParameters
 from barnlib.vision import load_vision_model
 
 

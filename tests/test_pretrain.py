@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from barnlib import devices, pretrain, text_probe
 from barnlib.artefacts import verify
 from barnlib.corpus import documents, sample_text
-from barnlib.parameters import ROOT, backbone_names, load_backbone
+from barnlib.parameters import backbone_names, load_backbone
+from barnlib.paths import ROOT
 from barnlib.pretrain import (
     accumulate,
     corpus_shares,

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from barnlib import checkpoints, finetune, launch, ledger, parameters
 from barnlib.assembly import WEIGHTS
 from barnlib.processes import ALONE, Processes, _buckets, joined
+from barnlib.study import Study
 from tests.in_processes import CODE, IMPORTS
 from tests.two_processes import LOSS, entry, named, train_two
 
@@ -54,7 +55,7 @@ class TestAlone:
     @pytest.mark.parametrize("name", parameters.study_names())
     def test_a_study_reaches_the_processes_as_it_is(self, name):
         study = parameters.load_study(name)
-        assert parameters.Study.model_validate_json(study.model_dump_json()) == study
+        assert Study.model_validate_json(study.model_dump_json()) == study
 
     def test_buckets_keep_the_order_the_limit_and_the_dtype(self, monkeypatch):
         monkeypatch.setattr("barnlib.processes.BUCKET", 5)

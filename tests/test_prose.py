@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from barnlib.parameters import ROOT
+from barnlib.paths import ROOT
 
 # Pages whose prose speaks of results; the log and the changelog tell what was measured once, with its place and time.
 PAGES = [ROOT / "book" / f"{name}.md" for name in ("index", "limits", "protocol", "runs")]

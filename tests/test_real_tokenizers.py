@@ -18,7 +18,7 @@ from barnlib import real_tokenizers
 from barnlib.data.build import load_items
 from barnlib.data.turns import Turn
 from barnlib.packing import pack
-from barnlib.parameters import ROOT
+from barnlib.paths import ROOT
 from barnlib.preflight import check_batch
 from barnlib.prompts import Prompter, reserve_tokens
 from barnlib.real_tokenizers import PROBES, check_tokenizer, load_tokenizer, read_model

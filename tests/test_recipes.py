@@ -8,17 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from barnlib.components import BackboneFile, EncoderFile
 from barnlib.corpus import KINDS
-from barnlib.parameters import (
-    ROOT,
-    BackboneFile,
-    EncoderFile,
-    backbone_names,
-    load_backbone,
-    load_encoder,
-    load_study,
-    study_names,
-)
+from barnlib.parameters import backbone_names, load_backbone, load_encoder, load_study, study_names
+from barnlib.paths import ROOT
 from barnlib.recipes import EncoderRecipe, Recipe
 from barnlib.strict import Strict, parse, read_yaml
 

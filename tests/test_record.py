@@ -12,15 +12,15 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from barnlib import finetune, ledger, record
-from barnlib.artefacts import write_json
+from barnlib.artefacts import digest, write_json
 from barnlib.assembly import Parts, assemble, untrained_model
 from barnlib.data.build import data_folder, load_items
 from barnlib.history import history_table
 from barnlib.ledger import Meter, text_digest
 from barnlib.model import FULL_PARTS, PARTS, set_trainable
 from barnlib.order import order_digest
-from barnlib.parameters import VALIDATION, digest
 from barnlib.record import protocol, resolved, write_ledger
+from barnlib.study import VALIDATION
 
 pytestmark = pytest.mark.usefixtures("no_preflight")
 HERE = Path(finetune.__file__)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from barnlib.parameters import ROOT
+from barnlib.paths import ROOT
 from barnlib.report import reference
 
 MODULES = reference.modules(ROOT / "barnlib")

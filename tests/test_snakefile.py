@@ -14,7 +14,8 @@ import yaml
 
 from barnlib import first_cell
 from barnlib.data.dataset_card import make_card
-from barnlib.parameters import ROOT, load_study
+from barnlib.parameters import load_study
+from barnlib.paths import ROOT
 from tests.own_records import write_photographs
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ import yaml
 from small_sphinx import Sphinx
 from sphinx import application
 
-from barnlib.parameters import ROOT
+from barnlib.paths import ROOT
 from barnlib.report import tables
 
 FRAME = pd.DataFrame({"backbone": ["a", "b"], "accuracy": [0.5, 0.25]})

@@ -16,8 +16,8 @@ from barnlib.data.build import build_data, load_items, load_pictures
 from barnlib.data.dataset_card import make_card
 from barnlib.data.records import SPLITS, read_items, read_pictures, require_images
 from barnlib.data.taken_records import PAD, square, taken_files
-from barnlib.parameters import RecordsParameters, Study
 from barnlib.predict import evaluate_run
+from barnlib.study import RecordsParameters, Study
 from barnlib.validate import Validator
 from tests.own_records import AGREEING, draw_photograph, write_earthquakes, write_photographs
 

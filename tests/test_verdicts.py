@@ -11,7 +11,9 @@ from statsmodels.stats.multitest import multipletests
 from barnlib.analyses import verdicts
 from barnlib.analyses.evidence import CLAIMS, Evidence
 from barnlib.data.records import TASKS
-from barnlib.parameters import ROOT, Condition, study_names
+from barnlib.parameters import study_names
+from barnlib.paths import ROOT
+from barnlib.study import Condition
 from tests.small_evidence import MIDDLE, NEW, OLD, STUDY, evidence, row
 
 PAIRS = [(OLD, MIDDLE), (OLD, NEW), (MIDDLE, NEW)]

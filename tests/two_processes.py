@@ -7,7 +7,7 @@ import pytest
 
 from barnlib import finetune, launch, ledger, parameters
 from barnlib.features import build_features
-from barnlib.parameters import Study
+from barnlib.study import Study
 from tests.in_processes import IMPORTS
 
 # float32 sums of some hundred terms in another order differ by about 1e-6; AdamW divides small gradients by their own

@@ -16,8 +16,9 @@ from barnlib.analyses.evidence import Evidence
 from barnlib.analyses.evidence_rows import evidence_rows
 from barnlib.artefacts import verify
 from barnlib.data.build import data_folder
-from barnlib.parameters import Study, load_encoder, load_study, study_names
+from barnlib.parameters import load_encoder, load_study, study_names
 from barnlib.runs import read_predictions
+from barnlib.study import Study
 
 MAY_DIFFER = {"name", "title", "seeds", "encoder", "verdicts"}
 ENDS = ("estimate", "low", "high")

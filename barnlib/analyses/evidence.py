@@ -13,8 +13,8 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError, model_validator
 
 from barnlib.artefacts import read_json, write_json
-from barnlib.parameters import Study
 from barnlib.strict import Strict
+from barnlib.study import Study
 
 Claim = Literal["C1", "C2", "C3", "C4", "C5", "C6"]
 CLAIMS: dict[str, str] = dict(

@@ -1,11 +1,11 @@
 """What the measures of the evidence are called, and how their estimates and the conditions on them are written.
 
-In:  :class:`barnlib.analyses.evidence.Evidence` and :class:`barnlib.parameters.Condition`.
+In:  :class:`barnlib.analyses.evidence.Evidence` and :class:`barnlib.study.Condition`.
 Out: words for tables and pages. Next: verdicts.py and verdict_tables.py.
 """
 
 from barnlib.analyses.evidence import Evidence
-from barnlib.parameters import Condition
+from barnlib.study import Condition
 from barnlib.tasks.registry import TASK_TITLES
 
 # What a measure is called, and how it is written: shares in per cent, differences of shares in points, others plainly

@@ -25,7 +25,8 @@ from scipy import special
 
 from barnlib.analyses.evidence import CLAIMS, Evidence, read_evidence
 from barnlib.analyses.measures import estimate_text, joint, measure_words, worded
-from barnlib.parameters import Condition, Study, load_backbone
+from barnlib.parameters import load_backbone
+from barnlib.study import Condition, Study
 from barnlib.tasks.registry import TASK_TITLES
 
 ALPHA = 0.05  # two-sided; the evidence's intervals are at 95 %

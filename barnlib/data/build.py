@@ -1,6 +1,6 @@
 """The study's data: images, LLaVA-format items with facts, and captioned pictures, in four splits.
 
-In:  a :class:`~barnlib.parameters.Study`; records, where it takes a kind of picture from records.
+In:  a :class:`~barnlib.study.Study`; records, where it takes a kind of picture from records.
 Out: ``runs/STUDY/data`` with ``images/SPLIT/*.png``, ``SPLIT.json`` (items), ``SPLIT.pictures.json`` and
      ``card.json``, which features, training and evaluation read; with pictures that were taken also ``taken.json``,
      which image each of them was. Every split has its own random stream and shares no image with another.
@@ -30,7 +30,7 @@ from barnlib.data.records import (
     write_pictures,
 )
 from barnlib.data.taken_records import Source, sources, take_split, taken_files
-from barnlib.parameters import TASKS_OF_THE_PAPER, RecordsParameters, Study
+from barnlib.study import TASKS_OF_THE_PAPER, RecordsParameters, Study
 from barnlib.tasks.registry import task_named
 
 HELD_OUT_SCENES = 3  # every third test scene shows a (colour, shape) pair that training never showed

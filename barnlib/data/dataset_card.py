@@ -20,14 +20,13 @@ from typing import Any
 
 import yaml
 
-from barnlib.artefacts import file_digest, write_json
+from barnlib.artefacts import digest, file_digest, write_json
 from barnlib.data.foreign import Reading, Record, as_object, load
 from barnlib.data.gqa_files import read_gqa
 from barnlib.data.leakage import image_digests, refuse_shared
 from barnlib.data.llava_files import read_captions, read_conversations
 from barnlib.data.records import SPLITS, write_items, write_pictures
 from barnlib.data.vqa_files import read_vqa
-from barnlib.parameters import digest
 
 DESCRIPTION, CARD = "dataset.yaml", "card.json"
 MADE_BY = "barnlib.data.dataset_card"

@@ -21,6 +21,7 @@ from obspy import UTCDateTime
 from obspy.geodetics import gps2dist_azimuth
 from pydantic import Field, field_validator, model_validator
 
+from barnlib.artefacts import digest
 from barnlib.data.earthquakes import (
     MAXIMUM_DISTANCE_DEG,
     MINIMUM_DISTANCE_DEG,
@@ -34,7 +35,6 @@ from barnlib.data.earthquakes import (
 from barnlib.data.maps import WORLD
 from barnlib.data.pictures import generator
 from barnlib.data.records import SPLITS
-from barnlib.parameters import digest
 from barnlib.strict import Count, Strict
 
 SAME_EARTHQUAKE_S, SAME_EARTHQUAKE_KM = 16.0, 100.0  # bulletins of one earthquake differ by less

@@ -32,7 +32,7 @@ from obspy import Catalog, Inventory
 from obspy.clients.fdsn.header import FDSNException, FDSNNoDataException
 from tqdm import tqdm
 
-from barnlib.artefacts import build_once, read_json
+from barnlib.artefacts import build_once, digest, read_json
 from barnlib.data.earthquakes import MAXIMUM_DISTANCE_DEG, MINIMUM_DISTANCE_DEG, Earthquake
 from barnlib.data.event_splits import (
     Event,
@@ -46,7 +46,6 @@ from barnlib.data.polite_client import PoliteClient
 from barnlib.data.quakeml import read_catalogue
 from barnlib.data.recorded_records import CARD, RecordsWriter, command_line
 from barnlib.data.station_choice import Site, sites
-from barnlib.parameters import digest
 from barnlib.strict import parse, read_yaml
 
 REQUEST, ANSWERS, RECORDS = "earthquakes.yaml", "answers", "records"

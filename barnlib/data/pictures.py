@@ -10,10 +10,10 @@ from typing import Protocol, TypeVar
 import numpy as np
 from PIL.Image import Image
 
+from barnlib.artefacts import digest
 from barnlib.data import cards, descriptions, earthquakes, scenes, seismograms
 from barnlib.data.records import KINDS, Picture
 from barnlib.data.reserve import told_in_text
-from barnlib.parameters import digest
 
 Made = TypeVar("Made", scenes.Scene, earthquakes.Earthquake, covariant=True)
 

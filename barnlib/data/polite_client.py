@@ -36,8 +36,7 @@ import obspy
 from obspy.clients.fdsn import Client
 from obspy.clients.fdsn.client import raise_on_error
 
-from barnlib.artefacts import file_digest, read_json, write_json
-from barnlib.parameters import digest
+from barnlib.artefacts import digest, file_digest, read_json, write_json
 
 ATTEMPTS = 5
 FIRST_WAIT_S = 5.0  # doubled from attempt to attempt: 5, 10, 20, 40 s

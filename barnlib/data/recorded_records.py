@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from barnlib.artefacts import file_digest, write_json
+from barnlib.artefacts import digest, file_digest, write_json
 from barnlib.data.build import questions_on
 from barnlib.data.cards import card_phrases, draw_card
 from barnlib.data.descriptions import card_caption
@@ -32,7 +32,6 @@ from barnlib.data.pictures import generator
 from barnlib.data.polite_client import DataCentreUnavailable
 from barnlib.data.records import TASKS, Item, Picture, write_items, write_pictures
 from barnlib.data.seismograms import SAMPLING_RATE_HZ
-from barnlib.parameters import digest
 
 STATED = {"name", "source", "licence", "citation"}
 EVENTS, CARD = "events.json", "card.json"

@@ -18,11 +18,11 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from barnlib.artefacts import file_digest
+from barnlib.artefacts import digest, file_digest
 from barnlib.data.foreign import Record, leads_inside, load_object
 from barnlib.data.leakage import image_digests
 from barnlib.data.records import SPLITS, Item, Picture, read_items, read_pictures
-from barnlib.parameters import RecordsParameters, Study, digest
+from barnlib.study import RecordsParameters, Study
 from barnlib.tasks.registry import task_named
 
 CARD = "card.json"

@@ -20,10 +20,12 @@ from typing import Any
 import nbformat
 import yaml
 
-from barnlib.parameters import ROOT, Study, load_study
+from barnlib.parameters import load_study
+from barnlib.paths import ROOT
 from barnlib.report import explorer_page, reference
 from barnlib.report.book_notebooks import for_book, glued, problems
 from barnlib.report.book_pages import contents, pieces, repository_url, runs_of, substitutions
+from barnlib.study import Study
 
 RUN_NOTEBOOKS = ("train", "evaluate")
 BINDER, COLAB = "https://mybinder.org", "https://colab.research.google.com"

@@ -21,9 +21,11 @@ from barnlib.analyses.evidence import CLAIMS
 from barnlib.analyses.measures import worded
 from barnlib.artefacts import read_json
 from barnlib.data.records import SPLITS
-from barnlib.parameters import ROOT, RecordsParameters, Study, load_backbone, load_encoder
+from barnlib.parameters import load_backbone, load_encoder
+from barnlib.paths import ROOT
 from barnlib.report import citation, reference
 from barnlib.report.verdict_tables import paper
+from barnlib.study import RecordsParameters, Study
 
 KINDS = {"train": "training", "evaluate": "evaluation"}
 PUBLIC = ("github.com", "gitlab.com")  # hosts whose notebooks Colab and Binder can open

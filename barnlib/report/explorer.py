@@ -22,8 +22,9 @@ from IPython.display import HTML
 
 from barnlib.data.build import data_folder, load_items
 from barnlib.data.records import TASKS
-from barnlib.parameters import Study, load_backbone
+from barnlib.parameters import load_backbone
 from barnlib.report.gallery import png_bytes
+from barnlib.study import Study
 from barnlib.tasks.registry import TASK_TITLES
 
 SPLITS = ("test", "heldout")

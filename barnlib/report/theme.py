@@ -19,7 +19,8 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
-from barnlib.parameters import Study, load_backbone
+from barnlib.parameters import load_backbone
+from barnlib.study import Study
 
 INK, MUTED, GRID, PAPER = "#1f2933", "#5b6670", "#e1e6ea", "#ffffff"
 DARK = {INK: "#e8eaed", MUTED: "#a9b3bd", GRID: "#37414b", PAPER: "#14181d"}  # light to dark

@@ -15,8 +15,10 @@ from barnlib.analyses.evidence import CLAIMS
 from barnlib.analyses.measures import joint, measure_words, worded
 from barnlib.analyses.verdicts import Verdict
 from barnlib.artefacts import write_json
-from barnlib.parameters import ROOT, Study, load_backbone
+from barnlib.parameters import load_backbone
+from barnlib.paths import ROOT
 from barnlib.strict import Strict
+from barnlib.study import Study
 from barnlib.tasks.registry import TASK_TITLES
 
 NUMBERS = ("estimate", "low", "high", "p", "test", "n", "seeds", "note")
