@@ -1,7 +1,7 @@
 """Greedy answers of many questions on many images together, with one key-value cache.
 
 In:  a model, a :class:`~barnlib.packing.PackedBatch` without answers, the table of cached features.
-Out: :class:`Answers`, whose ids are those of ``generate``, for validate.py, inference.py and preflight.py.
+Out: :class:`Answers`, whose ids are those of ``generate``, for validate.py, inference.py and model_checks.py.
 
 Shapes: B images in a batch, L positions, N branches (turns, in the order of the groups given to ``pack``), T image
 tokens, W encoder width, D hidden width and V vocabulary of the backbone.

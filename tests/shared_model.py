@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from barnlib import preflight, sharding
+from barnlib import model_checks, sharding
 from barnlib.decoding import greedy
 from barnlib.likelihood import packed_loss
 from barnlib.model import (
@@ -68,9 +68,9 @@ def work(
 
     with computing():
         numbers = {"answers": greedy(model, pack(prompter, ASKED), features, 6).ids}
-        numbers["difference"] = preflight.check_text_only(prompter, model, bare, ITEMS)
+        numbers["difference"] = model_checks.check_text_only(prompter, model, bare, ITEMS)
         set_trainable(model, parts)
-        numbers["overfit"] = preflight._overfit(model, pack(prompter, GROUPS), features, 4, RATE)
+        numbers["overfit"] = model_checks._overfit(model, pack(prompter, GROUPS), features, 4, RATE)
     sharding.sum_gradients(model)
     groups = [group for group in parameter_groups(model).values() if group]
     optimizer = torch.optim.AdamW([{"params": group} for group in groups], lr=RATE, fused=True)

@@ -35,7 +35,7 @@ from transformers import (
     SiglipVisionConfig,
 )
 
-from barnlib import preflight
+from barnlib import model_checks
 from barnlib.data.records import Item
 from barnlib.decoding import greedy, stop_ids
 from barnlib.features import patch_features
@@ -202,9 +202,9 @@ def test_the_composed_model_passes_the_preflight_of_its_text_side(built):
     ]
     bare = AutoModelForCausalLM.from_pretrained(folder).eval()
     with case.model.disable_adapter():
-        assert preflight.check_text_only(case.prompter, case.model, bare, items) < 1e-4
-    preflight.check_embedding(case.prompter, case.model)
-    preflight.check_stop(case.prompter, case.model)
+        assert model_checks.check_text_only(case.prompter, case.model, bare, items) < 1e-4
+    model_checks.check_embedding(case.prompter, case.model)
+    model_checks.check_stop(case.prompter, case.model)
 
 
 @pytest.mark.parametrize("name", [name for name in KINDS if "windowed" in name])

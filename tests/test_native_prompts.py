@@ -5,7 +5,7 @@ from transformers import PreTrainedTokenizerFast
 
 from barnlib.data.turns import Turn
 from barnlib.packing import pack
-from barnlib.preflight import check_batch
+from barnlib.prompt_checks import check_batch
 from barnlib.prompts import UNIFORM, Prompter, reserve_tokens, template_of
 
 # The templates that LLaMA-2 chat and LLaMA-3 instruct are documented to use, without system message; that of Qwen2 and

@@ -23,6 +23,8 @@ from barnlib.assembly import (
 )
 from barnlib.data.build import load_items
 from barnlib.model import add_lora, compose, llava, load_trained_state, trained_state
+from barnlib.model_checks import check_text_only
+from barnlib.prompt_checks import PreflightError
 from barnlib.quantisation import (
     NF4_BITS,
     count,
@@ -272,10 +274,10 @@ def test_the_bare_model_of_the_preflight_is_quantised_alike(parts, monkeypatch):
     model = model_to_train(parts, 0)
     PREFLIGHT(parts, model, finetune.plan(parts, 0)[1])
     items = load_items(parts.study, "train")
-    assert preflight.check_text_only(parts.prompter, model, seen["bare"], items) == 0
+    assert check_text_only(parts.prompter, model, seen["bare"], items) == 0
     exact = AutoModelForCausalLM.from_pretrained(parts.checkpoint)
-    with pytest.raises(preflight.PreflightError, match=r"check 4 \(text only\)"):
-        preflight.check_text_only(parts.prompter, model, exact, items)
+    with pytest.raises(PreflightError, match=r"check 4 \(text only\)"):
+        check_text_only(parts.prompter, model, exact, items)
 
 
 def test_training_on_four_bits_is_training_on_the_weights_they_stand_for(run, study, monkeypatch):

@@ -19,7 +19,7 @@ from barnlib.data.build import load_items
 from barnlib.data.turns import Turn
 from barnlib.packing import pack
 from barnlib.paths import ROOT
-from barnlib.preflight import check_batch
+from barnlib.prompt_checks import check_batch
 from barnlib.prompts import Prompter, reserve_tokens
 from barnlib.real_tokenizers import PROBES, check_tokenizer, load_tokenizer, read_model
 from barnlib.tokenization import LLAMA3_SPLIT
