@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from barnlib.strict import Count, Rate, Strict, merged, parse, read_yaml
 
 VALUES = st.recursive(
-    st.integers() | st.text(max_size=3),
+    st.integers() | st.text("xyz", max_size=3),
     lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
     max_leaves=6,
 )
