@@ -51,11 +51,12 @@ COUNTED, TAKEN = f"{FORM}counted", f"{FORM}taken"
 
 
 def _made_or_taken(value: Any) -> str | None:
-    """Which of the two forms a kind of picture has in a study file; None where it is neither, or a mixture."""
-    if isinstance(value, RecordsParameters):
-        return TAKEN
-    if isinstance(value, SceneParameters | SeismicParameters):
-        return COUNTED
+    """Which of the two forms a kind of picture has in a study file; None where it is neither, or a mixture.
+
+    pydantic asks it of a model too, when a study is written.
+    """
+    if isinstance(value, Strict):
+        value = dict(value)
     if not isinstance(value, dict):
         return None
     if "records" not in value:

@@ -114,6 +114,8 @@ def test_digest_is_of_the_content():
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 1, "b": 3})
     # echo -n '{"a":1}' | sha256sum
     assert digest({"a": 1}) == "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862"
+    # echo -n '"é"' | sha256sum
+    assert digest("é") == "f2886017e9c7abacf804b54d64787dce2b611c9544ba21f3affdd126a6e50086"
 
 
 def test_file_digest_is_sha256(tmp_path):

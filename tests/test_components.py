@@ -28,6 +28,7 @@ def test_what_is_made_on_the_spot_lies_where_git_looks_away():
         ("params/checkpoints/nano/none", "nano", "`make checkpoints SCALE=nano` makes it; expected a folder"),
         ("models/of/mine", "small", "no folder 'models/of/mine'; expected a folder"),
         ("/models/mine", "paper", "no folder '/models/mine'; expected a folder"),
+        ("./mine", "paper", "no folder './mine'; expected a folder"),
     ],
 )
 def test_a_checkpoint_that_is_not_there_names_what_makes_it(checkpoint, scale, how):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer
 
+from barnlib import prompt_checks
 from barnlib.data.turns import Turn
 from barnlib.packing import IGNORED, Group, pack
 from barnlib.prompt_checks import PreflightError, check_batch, check_groups, joint_tokenisation
@@ -30,6 +31,16 @@ def test_a_dropped_item_is_named(case: Case):
         PreflightError, match=r"check 1 \(labels\): item 'item-2-1': expected once .* found dropped"
     ):
         case.check(groups=[*case.groups[:2], (row, [turns[0], turns[2]]), *case.groups[3:]])
+
+
+def test_every_group_is_looked_at(case: Case, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(prompt_checks, "GROUPS_AT_ONCE", 3)
+    found = check_groups(case.prompter, case.items, case.rows, case.groups, case.features)
+    batches = [pack(case.prompter, some) for some in (case.groups[:3], case.groups[3:])]
+    assert found == {
+        "supervised_tokens": sum(int((packed.labels != IGNORED).sum()) for packed in batches),
+        "positions": sum(packed.labels.numel() for packed in batches),
+    }
 
 
 def test_a_turn_that_belongs_to_no_item_is_named(case: Case):
@@ -100,6 +111,9 @@ def test_two_bos_are_caught(case: Case):
         case.check(prompter=twice)
     with pytest.raises(PreflightError, match=r"expected one BOS \(id 0\), at the start, found 0"):
         case.check(prompter=spoiled(case.prompter, prefix_ids=case.prompter.prefix_ids[1:]))
+    last = [*case.prompter.prefix_ids[1:], case.prompter.bos_id]
+    with pytest.raises(PreflightError, match=r"expected one BOS \(id 0\), at the start, found 1"):
+        case.check(prompter=spoiled(case.prompter, prefix_ids=last))
 
 
 def test_padding_that_is_eos_is_caught(case: Case):
@@ -115,6 +129,11 @@ def test_a_missing_image_token_is_caught(case: Case):
         PreflightError, match="expected 9 image tokens, all in the prefix, found 8 in the prefix"
     ):
         case.check(prompter=fewer)
+    packed = case.batch()
+    ids = packed.input_ids.clone()
+    ids[0, len(case.prompter.prefix_ids)] = case.prompter.image_token_id
+    with pytest.raises(PreflightError, match="found 9 in the prefix and 10 in the whole row"):
+        check_batch(case.prompter, case.groups, replace(packed, input_ids=ids))
     with pytest.raises(PreflightError, match=r"'<image>': expected the one id 7, found \[3\]"):
         case.check(prompter=spoiled(case.prompter, image_token_id=7))
 
@@ -167,6 +186,30 @@ def test_an_earlier_answer_without_its_end_is_caught(case: Case):
         match=r"question 'How many\?': expected the turn 'Is there a circle\?' before it to end with 'yes' and EOS",
     ):
         check_talk(spoiled(case.prompter, segments=endless))
+
+
+def test_an_earlier_answer_that_is_trained_otherwise_is_caught(case: Case):
+    """The prompt may repeat it as it is trained, and it is still not the answer of the item, or has no end."""
+
+    def endless(turns):
+        made = case.prompter.segments(turns)
+        return [tuple([i for i in part if i != case.prompter.eos_id] for part in pair) for pair in made]
+
+    def changed(turns):
+        return case.prompter.segments(
+            [
+                Turn(turn.question, turn.answer and "no", tuple((asked, "no") for asked, _ in turn.history))
+                for turn in turns
+            ]
+        )
+
+    group = [(0, [CONVERSATION[1]])]
+    for segments in (endless, changed):
+        prompter = spoiled(case.prompter, segments=segments)
+        with pytest.raises(
+            PreflightError, match=r"the turn 'Is there a circle\?' before it to end with 'yes'"
+        ):
+            check_batch(prompter, group, pack(prompter, group))
 
 
 def test_a_bos_between_turns_is_caught_where_no_template_has_it(case: Case):
