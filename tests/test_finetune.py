@@ -10,12 +10,13 @@ from safetensors.torch import load_file
 
 from barnlib import checkpoints, finetune, ledger
 from barnlib.artefacts import single_writer
-from barnlib.assembly import WEIGHTS, assemble, untrained_model
+from barnlib.assembly import WEIGHTS, assemble
 from barnlib.data.build import load_items
 from barnlib.data.records import TASKS
 from barnlib.model import trained_state
 from barnlib.order import order_digest
 from barnlib.processes import ALONE, Processes
+from tests.small_model import untrained_model
 
 PREFLIGHT = finetune._preflight  # before the fixture replaces it
 pytestmark = pytest.mark.usefixtures("no_preflight")

@@ -26,8 +26,9 @@ class TestAlone:
     def test_one_process_does_everything_and_asks_nobody(self, monkeypatch):
         monkeypatch.setattr("barnlib.processes.PartialState", lambda **given: pytest.fail("a group"))
         assert ALONE.main and ALONE.map([1, 2, 3], str) == ["1", "2", "3"]
-        assert ALONE.on_main(lambda: 5) == ALONE.once(lambda: 5) == 5
-        assert Processes(2, 1, sharded=True).once(lambda: 6) == 6, "nobody is asked: the others do it too"
+        assert ALONE.on_main(lambda: 5) == 5
+        assert Processes(2, 1).apart == Processes(2, 1)
+        assert Processes(2, 1, sharded=True).apart is ALONE, "nobody is asked: the others do it too"
         unused = torch.nn.Parameter(torch.zeros(1))
         ALONE.add_gradients([unused])
         assert unused.grad is None

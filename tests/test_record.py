@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from barnlib import finetune, ledger, record
 from barnlib.artefacts import write_json
-from barnlib.assembly import Parts, assemble, untrained_model
+from barnlib.assembly import Parts, assemble
 from barnlib.data.build import data_folder, load_items
 from barnlib.history import history_table
 from barnlib.ledger import Meter, text_digest
@@ -21,6 +21,7 @@ from barnlib.model import FULL_PARTS, PARTS, set_trainable
 from barnlib.order import order_digest
 from barnlib.parameters import VALIDATION, digest
 from barnlib.record import protocol, resolved, write_ledger
+from tests.small_model import untrained_model
 
 pytestmark = pytest.mark.usefixtures("no_preflight")
 HERE = Path(finetune.__file__)
