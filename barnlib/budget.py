@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from barnlib.hub import free_memory, require_disk, require_memory
 from barnlib.parameters import Study
+from barnlib.processes import ALONE, Processes
 from barnlib.quantisation import NF4_BITS
 
 TRAINED_BYTES = 16  # of a trained float32 weight: itself, its gradient and two moments
@@ -77,7 +78,7 @@ def _composed_bytes(size: Size, study: Study) -> int:
 
 
 def require_room(
-    folder: Path, study: Study, run: Path, device: torch.device, processes: int = 1, sharded: bool = False
+    folder: Path, study: Study, run: Path, device: torch.device, processes: Processes = ALONE
 ) -> None:
     """Refuse a run that memory or disk cannot hold.
 
@@ -85,23 +86,22 @@ def require_room(
         folder: of the backbone's checkpoint.
         run: where the run will be written.
         device: where it will be trained.
-        processes: that train it together. Without GPUs they share the machine's memory.
-        sharded: whether each holds a share of the language model, and not all of it. Each composes it whole, in the
-            machine's memory, before it keeps its share.
+        processes: who train it together. Without GPUs they share the machine's memory. Where each holds a share of the
+            language model, it first composes all of it in the machine's memory.
 
     Raises:
         ValueError: says what is needed, what is free and what to change.
     """
     size = language_size(folder, study.finetune.lora.rank)
-    memory, disk = training_bytes(size, study, processes if sharded else 1)
-    if sharded:
+    memory, disk = training_bytes(size, study, processes.size if processes.sharded else 1)
+    if processes.sharded:
         require_memory(
-            _composed_bytes(size, study) * processes,
+            _composed_bytes(size, study) * processes.size,
             free_memory(torch.device("cpu")),
-            f"composing '{run.name}' whole in each of {processes} processes, before they keep their shares,",
+            f"composing '{run.name}' whole in each of {processes.size} processes, before they keep their shares,",
         )
     if device.type == "cpu":
-        memory *= processes
+        memory *= processes.size
     require_memory(
         memory, free_memory(device), f"training '{run.name}' on the {device.type} (activations not counted)"
     )

@@ -101,7 +101,7 @@ def train_share(study: Study, backbone: str, seed: int, processes: Processes) ->
     decided = resolved(parts, seed, Path(__file__))
     with single_writer(folder) if processes.main else nullcontext():
         if not processes.on_main(lambda: is_sealed(folder, decided)):
-            require_room(parts.checkpoint, study, folder, parts.device, processes.size, processes.sharded)
+            require_room(parts.checkpoint, study, folder, parts.device, processes)
             _train(parts, seed, folder, decided, processes)
     return folder
 

@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM
 from barnlib import budget
 from barnlib.budget import Size, language_size, require_room, training_bytes
 from barnlib.parameters import load_study
+from barnlib.processes import Processes
 
 CONFIGS = Path(__file__).parents[2] / "shared" / "data" / "configs"
 
@@ -60,14 +61,14 @@ def test_a_model_is_composed_in_every_process_before_it_is_shared_out(tiny_llama
     run, gpu = tmp_path / "llama1-seed0", torch.device("cuda")
     free = {"cpu": weights * 4 * 4, "cuda": weights * 20 // 4}
     monkeypatch.setattr(budget, "free_memory", lambda device: free[device.type])
-    require_room(tiny_llama, full, run, gpu, processes=4, sharded=True)
+    require_room(tiny_llama, full, run, gpu, Processes(4, sharded=True))
     with pytest.raises(ValueError, match="training 'llama1-seed0' on the cuda"):
-        require_room(tiny_llama, full, run, gpu, processes=4)
+        require_room(tiny_llama, full, run, gpu, Processes(4))
     with pytest.raises(ValueError, match="training 'llama1-seed0' on the cuda"):
-        require_room(tiny_llama, full, run, gpu, processes=3, sharded=True)
+        require_room(tiny_llama, full, run, gpu, Processes(3, sharded=True))
     free["cpu"] -= 1
     with pytest.raises(ValueError, match="composing 'llama1-seed0' whole in each of 4 processes"):
-        require_room(tiny_llama, full, run, gpu, processes=4, sharded=True)
+        require_room(tiny_llama, full, run, gpu, Processes(4, sharded=True))
 
 
 def test_what_does_not_fit_is_refused(tiny_llama, tmp_path, monkeypatch):
@@ -77,7 +78,7 @@ def test_what_does_not_fit_is_refused(tiny_llama, tmp_path, monkeypatch):
     monkeypatch.setattr(budget, "free_memory", lambda device: 2 * needed)
     require_room(tiny_llama, study, tmp_path / "llama1-seed0", device)
     with pytest.raises(ValueError, match="training 'llama1-seed0' on the cpu"):
-        require_room(tiny_llama, study, tmp_path / "llama1-seed0", device, processes=3)
+        require_room(tiny_llama, study, tmp_path / "llama1-seed0", device, Processes(3))
     monkeypatch.setattr(budget, "free_memory", lambda device: 1000)
     with pytest.raises(
         ValueError, match=r"training 'llama1-seed0' on the cpu \(activations not counted\) needs"
