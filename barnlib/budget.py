@@ -3,7 +3,8 @@
 In:  the backbone's configuration (its shape is built on the meta device, where weights take no room), the study.
 Out: a `ValueError` of one sentence where it does not fit; else nothing.
 
-The estimate counts weights, gradients and AdamW's two moments. Activations come on top: they depend on batch and length
+The estimate counts weights, gradients and AdamW's two moments, as the preflight holds them: it overfits a few items with
+the bare language model beside the composed one, and then goes back to a copy of what it trained. Activations come on top: they depend on batch and length
 and are the part that ``compute.images_at_once`` and ``compute.gradient_checkpointing`` govern.
 """
 
@@ -20,7 +21,9 @@ from barnlib.parameters import Study
 from barnlib.processes import ALONE, Processes
 from barnlib.quantisation import NF4_BITS
 
-TRAINED_BYTES = 16  # of a trained float32 weight: itself, its gradient and two moments
+TRAINED_BYTES = (
+    20  # of a trained float32 weight: itself, its gradient, two moments, and the preflight's copy of it
+)
 CHECKPOINT_BYTES = 12  # of a trained weight in a checkpoint: itself and two moments
 CHECKPOINTS = 2  # a new one is complete before the old one goes
 
@@ -56,8 +59,8 @@ def language_size(folder: Path, rank: int) -> Size:
 def training_bytes(size: Size, study: Study, shares: int = 1) -> tuple[int, int]:
     """Memory of each process to train in, and disk for checkpoints and results: bytes.
 
-    While LoRA is trained, the preflight holds the frozen weights twice: as a part of the model and bare. Linear layers
-    in 4 bits are counted with their scales, 4.127 bits a weight (Dettmers et al. 2023, section 3).
+    The language model is held twice, as a part of the model and bare; what is trained of it counts for ``TRAINED_BYTES``
+    in the first. Linear layers in 4 bits are counted with their scales, 4.127 bits a weight (Dettmers et al. 2023, section 3).
 
     Args:
         shares: into how many the language model is cut; LoRA is whole in every process.

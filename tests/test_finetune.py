@@ -17,6 +17,7 @@ from barnlib.model import trained_state
 from barnlib.order import order_digest
 from barnlib.processes import ALONE, Processes
 from tests.small_model import untrained_model
+from tests.two_processes import entry
 
 PREFLIGHT = finetune._preflight  # before the fixture replaces it
 pytestmark = pytest.mark.usefixtures("no_preflight")
@@ -27,10 +28,6 @@ def runs(tiny_study, no_preflight):
     """Folders of three finished runs by (backbone, seed)."""
     wanted = [("plain", 0), ("grouped", 0), ("plain", 1)]
     return {run: finetune.train_run(tiny_study, *run) for run in wanted}
-
-
-def entry(folder):
-    return ledger.read(folder / "ledger.json")
 
 
 def test_a_run_folder_holds_weights_history_and_ledger_and_no_checkpoint(runs, tiny_study):

@@ -4,7 +4,6 @@ import json
 import shutil
 from importlib import metadata
 
-import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -31,8 +30,8 @@ from barnlib.quantisation import (
     quantised_layers,
     require_bitsandbytes,
 )
-from tests.test_finetune import PREFLIGHT, entry, interrupted
-from tests.test_processes import train_two
+from tests.test_finetune import PREFLIGHT, interrupted
+from tests.two_processes import entry, history, train_two
 
 pytestmark = pytest.mark.usefixtures("four_bits", "no_preflight")
 CPU = torch.device("cpu")
@@ -79,7 +78,7 @@ def beside(study, name: str, **compute):
 
 
 def losses(folder) -> list[float]:
-    return pd.read_csv(folder / "history.csv")["loss"].dropna().tolist()
+    return history(folder)["loss"].dropna().tolist()
 
 
 @pytest.fixture(scope="module")

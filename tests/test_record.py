@@ -21,6 +21,7 @@ from barnlib.model import FULL_PARTS, PARTS, set_trainable
 from barnlib.order import order_digest
 from barnlib.parameters import VALIDATION, digest
 from barnlib.record import protocol, resolved, write_ledger
+from tests.in_processes import CODE
 from tests.small_model import untrained_model
 
 pytestmark = pytest.mark.usefixtures("no_preflight")
@@ -192,7 +193,7 @@ def test_the_ledger_names_the_run_and_what_it_saw(entries, tiny_study):
     assert entry["features"] == sha256(tiny_study.folder / "features" / "features.safetensors")
     assert entry["order"] == {stage: order_digest(batches) for stage, batches in ORDERS.items()}
     assert entry["tokens"] == {"supervised_align": 70, "supervised_finetune": 900}
-    assert entry["preflight"] == {"items": 24} and entry["code"]["sources"] == "s"
+    assert entry["preflight"] == {"items": 24} and entry["code"]["sources"] == CODE["sources"]
     assert entry["configuration"]["finetune"]["learning_rate"] == tiny_study.finetune.learning_rate
     assert entry["configuration"]["encoder"] == {"name": "clip", "layer": -2}
 
