@@ -3,9 +3,10 @@
 In:  the backbone's configuration (its shape is built on the meta device, where weights take no room), the study.
 Out: a `ValueError` of one sentence where it does not fit; else nothing.
 
-The estimate counts weights, gradients and AdamW's two moments, as the preflight holds them: it overfits a few items with
-the bare language model beside the composed one, and then goes back to a copy of what it trained. Activations come on top: they depend on batch and length
-and are the part that ``compute.images_at_once`` and ``compute.gradient_checkpointing`` govern.
+The estimate counts weights, gradients and AdamW's two moments, as the preflight holds them: it overfits a few items
+with the bare language model beside the composed one, and then goes back to a copy of what it trained. Activations come
+on top: they depend on batch and length and are the part that ``compute.images_at_once`` and
+``compute.gradient_checkpointing`` govern.
 """
 
 import math
@@ -59,8 +60,9 @@ def language_size(folder: Path, rank: int) -> Size:
 def training_bytes(size: Size, study: Study, shares: int = 1) -> tuple[int, int]:
     """Memory of each process to train in, and disk for checkpoints and results: bytes.
 
-    The language model is held twice, as a part of the model and bare; what is trained of it counts for ``TRAINED_BYTES``
-    in the first. Linear layers in 4 bits are counted with their scales, 4.127 bits a weight (Dettmers et al. 2023, section 3).
+    The language model is held twice, as a part of the model and bare; where all of it is trained, the first counts as
+    trained. Linear layers in 4 bits are counted with their scales, 4.127 bits a weight (Dettmers et al. 2023, section
+    3).
 
     Args:
         shares: into how many the language model is cut; LoRA is whole in every process.

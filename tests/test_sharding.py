@@ -10,7 +10,7 @@ from torch import nn
 
 from barnlib import finetune, launch, ledger, sharding
 from barnlib.model import llava
-from barnlib.processes import ALONE
+from barnlib.processes import ALONE, Processes
 from tests.in_processes import IMPORTS, Odd
 from tests.shared_model import KINDS, RATE, models, work
 from tests.two_processes import entry, named, require_alike, require_ended, require_resumed, train_two
@@ -23,9 +23,14 @@ WEIGHT = {"rtol": 0.0, "atol": RATE / 1000}
 
 
 class TestAlone:
-    def test_a_model_without_layers_is_refused(self):
+    def test_a_model_without_layers_is_refused_once_devices_have_been_compared(self, monkeypatch):
+        asked = []
+        monkeypatch.setattr(
+            Processes, "require_same", lambda self, value, what: asked.append((value(), what))
+        )
         with pytest.raises(ValueError, match="Linear has no decoder layers that could be shared out"):
             sharding.shard(nn.Linear(2, 2), CPU, ALONE)
+        assert asked == [("cpu", "the kind of device")]
 
     def test_quantised_weights_are_refused_by_name(self):
         weight = nn.Parameter(torch.zeros(2, 2, dtype=torch.uint8), requires_grad=False)
