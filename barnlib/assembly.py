@@ -132,26 +132,12 @@ def stop_ids(checkpoint: Path) -> list[int]:
     return [ids] if isinstance(ids, int) else list(ids)
 
 
-def untrained_model(parts: Parts, seed: int, dtype: torch.dtype = torch.float32) -> Model:
-    """The composed model with a new projector and new LoRA, both drawn from the seed, on the device; without LoRA where
-    the whole language model is finetuned. Weights are plain: of a study that trains on 4 bits a weight, they are the
-    numbers that these stand for.
-
-    Args:
-        dtype: of the frozen weights; what is trained is float32 always.
+def model_to_train(parts: Parts, seed: int) -> Model:
+    """The composed model with a new projector and new LoRA, both drawn from the seed; without LoRA where the whole
+    language model is finetuned. Frozen weights are as :func:`language_to_train` holds them, what is trained is float32.
+    It lies in the machine's memory, apart from weights in 4 bits.
     """
-    quantised = parts.study.finetune.method == "qlora"
-    language = dequantised(language_to_train(parts)) if quantised else parts.checkpoint
-    return _composed(parts, language, seed, dtype, parts.device)
-
-
-def model_to_train(parts: Parts, seed: int, device: torch.device | None = None) -> Model:
-    """As :func:`untrained_model`, its frozen weights as they are while it is trained: :func:`language_to_train`.
-
-    Args:
-        device: where the model goes, if not to that of the run.
-    """
-    return _composed(parts, language_to_train(parts), seed, parts.precision, device or parts.device)
+    return _composed(parts, language_to_train(parts), seed, parts.precision)
 
 
 def language_to_train(parts: Parts) -> PreTrainedModel:
@@ -169,7 +155,8 @@ def language_to_train(parts: Parts) -> PreTrainedModel:
 
 
 def adapted_model(parts: Parts, folder: Path) -> Model:
-    """The trained model of a run in float32, LoRA beside its weights.
+    """The trained model of a run on the device, in float32, LoRA beside its weights; of a run on 4 bits a weight, these
+    are the numbers that training saw.
 
     Args:
         folder: the run's folder, as finetune.train_run returns it.
@@ -177,12 +164,12 @@ def adapted_model(parts: Parts, folder: Path) -> Model:
     Raises:
         ValueError: quantising gives other 4-bit weights here than those that the run was trained on.
     """
+    language: PreTrainedModel | Path = parts.checkpoint
     if parts.study.finetune.method == "qlora":
-        language = language_to_train(parts)
-        _require_quantised_alike(language, folder)
-        model = _composed(parts, dequantised(language), 0, torch.float32, parts.device)
-    else:
-        model = untrained_model(parts, seed=0)
+        quantised = language_to_train(parts)
+        _require_quantised_alike(quantised, folder)
+        language = dequantised(quantised)
+    model = _composed(parts, language, 0, torch.float32).to(parts.device)
     load_trained_state(model, load_file(folder / WEIGHTS, device=str(parts.device)))
     return model
 
@@ -207,9 +194,7 @@ def turns_by_image(items: Iterable[Item]) -> dict[str, list[Turn]]:
     return turns
 
 
-def _composed(
-    parts: Parts, language: PreTrainedModel | Path, seed: int, dtype: torch.dtype, device: torch.device
-) -> Model:
+def _composed(parts: Parts, language: PreTrainedModel | Path, seed: int, dtype: torch.dtype) -> Any:
     study, lora = parts.study, parts.study.finetune.lora
     full = study.finetune.method == "full"
     model = compose(
@@ -220,10 +205,9 @@ def _composed(
         feature_layer=study.encoder.layer,
         dtype=torch.float32 if full else dtype,
     )
-    trained: Any = model
-    if not full:
-        trained = add_lora(model, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout, seed=seed)
-    return trained.to(device)
+    if full:
+        return model
+    return add_lora(model, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout, seed=seed)
 
 
 def _require_quantised_alike(language: PreTrainedModel, folder: Path) -> None:

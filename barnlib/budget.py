@@ -3,8 +3,10 @@
 In:  the backbone's configuration (its shape is built on the meta device, where weights take no room), the study.
 Out: a `ValueError` of one sentence where it does not fit; else nothing.
 
-The estimate counts weights, gradients and AdamW's two moments. Activations come on top: they depend on batch and length
-and are the part that ``compute.images_at_once`` and ``compute.gradient_checkpointing`` govern.
+The estimate counts weights, gradients and AdamW's two moments, as the preflight holds them: it overfits a few items
+with the bare language model beside the composed one, and then goes back to a copy of what it trained. Activations come
+on top: they depend on batch and length and are the part that ``compute.images_at_once`` and
+``compute.gradient_checkpointing`` govern.
 """
 
 import math
@@ -16,10 +18,13 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from barnlib.hub import free_memory, require_disk, require_memory
+from barnlib.processes import ALONE, Processes
 from barnlib.quantisation import NF4_BITS
 from barnlib.study import Study
 
-TRAINED_BYTES = 16  # of a trained float32 weight: itself, its gradient and two moments
+TRAINED_BYTES = (
+    20  # of a trained float32 weight: itself, its gradient, two moments, and the preflight's copy of it
+)
 CHECKPOINT_BYTES = 12  # of a trained weight in a checkpoint: itself and two moments
 CHECKPOINTS = 2  # a new one is complete before the old one goes
 
@@ -55,8 +60,9 @@ def language_size(folder: Path, rank: int) -> Size:
 def training_bytes(size: Size, study: Study, shares: int = 1) -> tuple[int, int]:
     """Memory of each process to train in, and disk for checkpoints and results: bytes.
 
-    While LoRA is trained, the preflight holds the frozen weights twice: as a part of the model and bare. Linear layers
-    in 4 bits are counted with their scales, 4.127 bits a weight (Dettmers et al. 2023, section 3).
+    The language model is held twice, as a part of the model and bare; where all of it is trained, the first counts as
+    trained. Linear layers in 4 bits are counted with their scales, 4.127 bits a weight (Dettmers et al. 2023, section
+    3).
 
     Args:
         shares: into how many the language model is cut; LoRA is whole in every process.
@@ -77,7 +83,7 @@ def _composed_bytes(size: Size, study: Study) -> int:
 
 
 def require_room(
-    folder: Path, study: Study, run: Path, device: torch.device, processes: int = 1, sharded: bool = False
+    folder: Path, study: Study, run: Path, device: torch.device, processes: Processes = ALONE
 ) -> None:
     """Refuse a run that memory or disk cannot hold.
 
@@ -85,23 +91,22 @@ def require_room(
         folder: of the backbone's checkpoint.
         run: where the run will be written.
         device: where it will be trained.
-        processes: that train it together. Without GPUs they share the machine's memory.
-        sharded: whether each holds a share of the language model, and not all of it. Each composes it whole, in the
-            machine's memory, before it keeps its share.
+        processes: who train it together. Without GPUs they share the machine's memory. Where each holds a share of the
+            language model, it first composes all of it in the machine's memory.
 
     Raises:
         ValueError: says what is needed, what is free and what to change.
     """
     size = language_size(folder, study.finetune.lora.rank)
-    memory, disk = training_bytes(size, study, processes if sharded else 1)
-    if sharded:
+    memory, disk = training_bytes(size, study, processes.size if processes.sharded else 1)
+    if processes.sharded:
         require_memory(
-            _composed_bytes(size, study) * processes,
+            _composed_bytes(size, study) * processes.size,
             free_memory(torch.device("cpu")),
-            f"composing '{run.name}' whole in each of {processes} processes, before they keep their shares,",
+            f"composing '{run.name}' whole in each of {processes.size} processes, before they keep their shares,",
         )
     if device.type == "cpu":
-        memory *= processes
+        memory *= processes.size
     require_memory(
         memory, free_memory(device), f"training '{run.name}' on the {device.type} (activations not counted)"
     )

@@ -15,9 +15,9 @@ from transformers import PreTrainedModel
 from barnlib import features
 from barnlib.controls import encoder_folder, untrained
 from barnlib.data.build import build_data
-from barnlib.data.records import read_pictures
+from barnlib.data.records import first_of_each_kind, read_pictures
 from barnlib.parameters import load_encoder
-from barnlib.probes import first_of_each_kind, probe
+from barnlib.probes import probe
 from barnlib.study import Study
 from barnlib.vision import MEAN, STD, load_vision_model, normalisation
 

@@ -22,7 +22,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
 from torch.distributed.elastic.multiprocessing.errors import record
 
@@ -102,7 +101,7 @@ def train_share(study: Study, backbone: str, seed: int, processes: Processes) ->
     decided = resolved(parts, seed, Path(__file__))
     with single_writer(folder) if processes.main else nullcontext():
         if not processes.on_main(lambda: is_sealed(folder, decided)):
-            require_room(parts.checkpoint, study, folder, parts.device, processes.size, processes.sharded)
+            require_room(parts.checkpoint, study, folder, parts.device, processes)
             _train(parts, seed, folder, decided, processes)
     return folder
 
@@ -115,9 +114,7 @@ def plan(parts: Parts, seed: int, processes: Processes = ALONE) -> tuple[Stage, 
         parts,
         read_items(data / "validation.json"),
         read_pictures(data / "validation.pictures.json"),
-        ALONE
-        if processes.sharded
-        else processes,  # decoding takes as many passes as the answers need: all together
+        processes.apart,
     )
     align, finetune = study.align, study.finetune
     captioned = [picture for picture in pictures if picture.caption]
@@ -164,13 +161,11 @@ def _train(parts: Parts, seed: int, folder: Path, decided: dict[str, Any], proce
     stages = plan(parts, seed, processes)
     for stage in stages:
         require_lengths(parts, stage)
-    # a model to be sharded is composed in the machine's memory and goes to the GPUs in shares
-    model = model_to_train(parts, seed, torch.device("cpu") if processes.sharded else parts.device)
+    model = model_to_train(parts, seed)
     if parts.study.compute.gradient_checkpointing:
         llava(model).activation_checkpointing_enable({"use_reentrant": False})
     initial = checkpoints.tensor_digest({k: v for k, v in trained_state(model).items() if "projector" in k})
-    if processes.sharded:
-        sharding.shard(llava(model), parts.device, processes)
+    sharding.place(llava(model), parts.device, processes)
     if saved:
         log.info("%s goes on at step %d of stage %s", folder.name, progress.step, stages[progress.stage].name)
         weights = {
@@ -182,7 +177,9 @@ def _train(parts: Parts, seed: int, folder: Path, decided: dict[str, Any], proce
         )
     else:
         with parts.computing():
-            progress.preflight = processes.once(lambda: _preflight(parts, model, stages[1], processes))
+            progress.preflight = processes.apart.on_main(
+                lambda: _preflight(parts, model, stages[1], processes)
+            )
     loop = Loop(parts, model, seed, stages, progress, meter, kept, processes)
     loop.train(saved[0] if saved else {})
     trained = sharding.gathered(trained_state(model), processes)
@@ -237,10 +234,7 @@ def _preflight(parts: Parts, model: Model, stage: Stage, processes: Processes = 
     items = read_items(data_folder(parts.study) / "train.json")
     # the very weights that were composed, rounded and quantised alike: check 4 finds nothing but a wrong composition
     bare = language_to_train(parts).eval()
-    if processes.sharded:
-        sharding.shard(bare, parts.device, processes)
-    else:
-        bare.to(device=parts.device)
+    sharding.place(bare, parts.device, processes)
     set_trainable(model, list(trained_parts(model)))
     return preflight.check(
         parts.prompter,

@@ -165,8 +165,8 @@ class Loop:
 
     def _step(self, stage: Stage, optimizer: torch.optim.AdamW, images: Sequence[str]) -> dict[str, float]:
         groups = [(self.parts.rows[image], stage.turns[image]) for image in images]
-        # bytes; 1 for EOS
-        size = sum(len(str(turn.answer).encode()) + 1 for _, turns in groups for turn in turns)
+        answers = [str(turn.answer) for _, turns in groups for turn in turns]
+        size = sum(len(answer.encode()) + 1 for answer in answers)  # bytes; 1 for EOS
         optimizer.zero_grad()
         # fewer images in a pack only where a full batch would leave a process without one
         share = math.ceil(len(stage.batches[0]) / self.processes.size)
@@ -233,14 +233,12 @@ class Loop:
         return sum(len(stage.batches) for stage in self.stages[: self.progress.stage]) + self.progress.step
 
     def _due(self) -> bool:
-        """Whether this process has a part in a checkpoint now. The main one's clock decides; where weights are sharded
-        the others give it their shares."""
-        late = (monotonic() - self.saved_at) / 60 > self.parts.study.monitor.checkpoint_minutes
-        return (
-            self.processes.on_main(lambda: late) if self.processes.sharded else self.processes.main and late
-        )
+        """Whether it is time for a checkpoint, by the main process's clock."""
+        minutes = self.parts.study.monitor.checkpoint_minutes
+        return self.processes.on_main(lambda: (monotonic() - self.saved_at) / 60 > minutes)
 
     def _save(self, optimizer: torch.optim.Optimizer) -> None:
+        """The main process writes a checkpoint; where weights are shared out, the others give it their shares."""
         self.progress.measured = self.meter.read()
         weights = {f"weight.{name}": tensor for name, tensor in trained_state(self.model).items()}
         tensors = sharding.gathered(weights | checkpoints.optimizer_state(optimizer), self.processes)

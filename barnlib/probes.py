@@ -30,12 +30,6 @@ NUMBERS = {
 PENALTIES = np.logspace(0, 6, 13)
 
 
-def first_of_each_kind(pictures: Sequence[Picture], count: int) -> list[Picture]:
-    """The first ``count`` pictures of each kind: probes on fewer take less time. Kinds in order of appearance."""
-    kinds = dict.fromkeys(picture.kind for picture in pictures)
-    return [one for kind in kinds for one in [one for one in pictures if one.kind == kind][:count]]
-
-
 def probe(
     train: np.ndarray, train_pictures: Sequence[Picture], test: np.ndarray, test_pictures: Sequence[Picture]
 ) -> pd.DataFrame:

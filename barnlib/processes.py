@@ -5,10 +5,10 @@ Out: :class:`Processes`, through which finetune.py and validate.py deal out thei
      it does all of it and asks nobody.
 
 Every process holds the whole model, or its share of one that is too large for that (sharding.py), and takes the same
-optimiser steps; it computes a share of each batch, and the
-gradients are summed before the step. PyTorch's DistributedDataParallel is not used: it averages, works through the
-forward of a wrapper where LoRA and the packed loss call the model inside, and hangs where a process has no share of a
-small last batch. The process group, its backend (NCCL on GPUs, gloo without) and its operations are accelerate's.
+optimiser steps; it computes a share of each batch, and the gradients are summed before the step. PyTorch's
+DistributedDataParallel is not used: it averages, works through the forward of a wrapper where LoRA and the packed loss
+call the model inside, and hangs where a process has no share of a small last batch. The process group, its backend
+(NCCL on GPUs, gloo without) and its operations are accelerate's.
 
 What is gathered is gathered in the order of the work, not of the processes: sums are those of one process. Only
 gradients are summed across processes, so they differ from one process's by the order of addition.
@@ -54,6 +54,12 @@ class Processes:
         """Whether this is the process that writes."""
         return self.rank == 0
 
+    @property
+    def apart(self) -> "Processes":
+        """Among whom work that runs the model is dealt out: all of them, or where they hold shares of one model, this
+        one alone, so that each does all of it, in step with the others."""
+        return ALONE if self.sharded else self
+
     def map(self, items: Sequence[Item], work: Callable[[Item], Result]) -> list[Result]:
         """``[work(item) for item in items]``, dealt out: item number i is done by process i modulo ``size``.
 
@@ -72,11 +78,6 @@ class Processes:
             return work()
         result: Result = broadcast_object_list([work() if self.main else None])[0]
         return result
-
-    def once(self, work: Callable[[], Result]) -> Result:
-        """What ``work``, which runs the model, gives in every process: the main one does it, or where they hold shares
-        of one model, each of them, at once and in the same steps."""
-        return work() if self.sharded else self.on_main(work)
 
     def add_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Sum the gradients over the processes, in place; a parameter that no process used is left without one."""

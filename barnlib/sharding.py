@@ -1,7 +1,7 @@
 """A language model that does not fit one GPU: its weights, gradients and optimiser state shared out over the processes.
 
 In:  the composed model, whole in each process; tensors of a checkpoint, whole.
-Out: the same model, of whose language weights each process holds a share (:func:`shard`); gradients that are clipped
+Out: the same model, of whose language weights each process holds a share (:func:`place`); gradients that are clipped
      over all shares; whole tensors again for checkpoints and results, so that a run may go on with another number of
      processes, or with whole weights.
 
@@ -73,6 +73,15 @@ def shard(model: nn.Module, device: torch.device, processes: Processes) -> None:
         # gathered once as ordinary tensors: inference mode, which may come first, would make tensors without gradients
         unit.unshard()
         unit.reshard()
+
+
+def place(model: nn.Module, device: torch.device, processes: Processes) -> None:
+    """Bring a model, wherever it was composed, to the device, in place: all of it, or this process's share. Raises as
+    :func:`shard`."""
+    if processes.sharded:
+        shard(model, device, processes)
+    else:
+        model.to(device)
 
 
 def sum_gradients(model: nn.Module) -> None:

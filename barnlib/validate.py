@@ -11,7 +11,7 @@ from itertools import chain
 import numpy as np
 
 from barnlib.assembly import Parts
-from barnlib.data.records import KINDS, Item, Picture
+from barnlib.data.records import Item, Picture, first_of_each_kind
 from barnlib.data.turns import Turn
 from barnlib.decoding import greedy
 from barnlib.history import CAPTION
@@ -43,8 +43,10 @@ class Validator:
     ) -> None:
         self._parts, self._processes = parts, processes
         count, asked_about = parts.study.monitor.images, {item.image for item in items}
-        self._captioned = _first([picture for picture in pictures if picture.caption], count)
-        looked_at = _first([picture for picture in pictures if picture.image in asked_about], count)
+        self._captioned = first_of_each_kind([picture for picture in pictures if picture.caption], count)
+        looked_at = first_of_each_kind(
+            [picture for picture in pictures if picture.image in asked_about], count
+        )
         images = {picture.image for picture in looked_at}
         tasks = parts.study.tasks
         self._items = {task: [i for i in items if i.task == task and i.image in images] for task in tasks}
@@ -101,8 +103,3 @@ class Validator:
         packed: list[Group] = [(self._parts.rows[image], group) for image, group in groups.items()]
         size = self._parts.study.evaluation.batch_images
         return [packed[start : start + size] for start in range(0, len(packed), size)]
-
-
-def _first(pictures: Sequence[Picture], count: int) -> list[Picture]:
-    """The first pictures of each kind."""
-    return [one for kind in KINDS for one in [one for one in pictures if one.kind == kind][:count]]

@@ -165,10 +165,11 @@ def no_preflight() -> Iterator[None]:
     The sources count as unchanged while the tests of a module run, whoever edits them meanwhile.
     """
     from barnlib import finetune, ledger, predict
+    from tests.in_processes import CODE, REPORT
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune, "_preflight", lambda *arguments: {})
-        patch.setattr(ledger, "code", lambda start: {"revision": None, "dirty": None, "sources": "s"})
+        patch.setattr(finetune, "_preflight", lambda *arguments: dict(REPORT))
+        patch.setattr(ledger, "code", lambda start: dict(CODE))
         patch.setattr(predict, "code", ledger.code)
         yield
 

@@ -18,6 +18,7 @@ from barnlib.model import llava
 from barnlib.processes import joined
 
 CODE = {"revision": None, "dirty": None, "sources": "the same while these tests run"}
+REPORT = {"items": 24}  # of the preflight
 IMPORTS = os.pathsep.join(str(folder) for folder in Path(__file__).parents[:2])  # PYTHONPATH of the processes
 
 
@@ -131,7 +132,7 @@ def train(params: str, spoil: str, *arguments: str) -> None:
 
     parameters.PARAMS = Path(params)
     ledger.code = lambda start: dict(CODE)
-    finetune._preflight = lambda *arguments: {"items": 24}
+    finetune._preflight = lambda *arguments: dict(REPORT)
     ticks = iter(range(0, 10**12, 10**6))
     loop.monotonic = lambda: next(ticks)
     how, _, file = spoil.partition(":")

@@ -11,6 +11,7 @@ from transformers import (
     LlavaForConditionalGeneration,
 )
 
+from barnlib.assembly import Parts, model_to_train
 from barnlib.data.turns import Turn
 from barnlib.model import (
     Model,
@@ -80,6 +81,13 @@ def make_case(backbone: Path, encoder: Path, *, seed: int = 4, head: float = 20.
     with torch.inference_mode():
         hidden = CLIPVisionModel.from_pretrained(encoder)(pixels, output_hidden_states=True).hidden_states
     return Case(prompter, model, pixels, hidden[-2][:, 1:].clone())
+
+
+def untrained_model(parts: Parts, seed: int) -> Model:
+    """The model of a run before its first step."""
+    model = model_to_train(parts, seed)
+    llava(model).to(parts.device)
+    return model
 
 
 def alone(case: Case, row: int, question: str, answer: str | None) -> dict[str, Tensor]:

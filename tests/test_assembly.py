@@ -13,10 +13,11 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from barnlib import assembly, parameters
-from barnlib.assembly import WEIGHTS, assemble, stop_ids, trained_model, turns_by_image, untrained_model
+from barnlib.assembly import WEIGHTS, assemble, stop_ids, trained_model, turns_by_image
 from barnlib.data.build import load_items
 from barnlib.model import llava, trained_state
 from barnlib.paths import ROOT
+from tests.small_model import untrained_model
 
 
 @pytest.fixture(scope="module")
@@ -123,13 +124,13 @@ def test_the_seed_decides_what_is_new_and_nothing_else(parts):
 
 
 def test_frozen_weights_may_be_smaller_than_what_is_trained(parts):
-    model = untrained_model(parts, 0, torch.bfloat16)
+    model = untrained_model(changed(parts, precision="bfloat16"), 0)
     kinds = {(weight.requires_grad, weight.dtype) for weight in model.parameters()}
     assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
 
 
 def test_without_lora_the_whole_language_model_stays_float32(parts):
-    model = untrained_model(changed(parts, method="full"), 0, torch.bfloat16)
+    model = untrained_model(changed(parts, method="full", precision="bfloat16"), 0)
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
     assert not any("lora_" in name for name, _ in model.named_parameters())
 

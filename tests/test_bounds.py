@@ -15,7 +15,8 @@ from barnlib.analyses.location_head import read_places
 from barnlib.analyses.metrics import accuracy_table
 from barnlib.artefacts import seal, write_json
 from barnlib.data.build import build_data, load_pictures
-from barnlib.probes import first_of_each_kind, probe
+from barnlib.data.records import first_of_each_kind
+from barnlib.probes import probe
 
 SPLITS = ("train", "validation", "test")
 

@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import load_file
 
 from barnlib import features, finetune, ledger
-from barnlib.assembly import WEIGHTS, assemble, trained_model, untrained_model
+from barnlib.assembly import WEIGHTS, assemble, trained_model
 from barnlib.data.turns import Turn
 from barnlib.model import llava, trained_state
+from tests.small_model import untrained_model
 
 pytestmark = pytest.mark.usefixtures("no_preflight")
 
@@ -54,7 +55,7 @@ def test_bfloat16_computes_near_float32_and_trains_float32_weights(plain, tiny_s
     assert {tensor.dtype for tensor in state.values()} == {torch.float32}
     assert features.load(study).values.dtype == torch.bfloat16
     parts = assemble(study, "plain")
-    model = untrained_model(parts, 0, parts.precision)
+    model = untrained_model(parts, 0)
     frozen = {p.dtype for name, p in llava(model).named_parameters() if name not in trained_state(model)}
     assert frozen == {torch.bfloat16}
     rotary = [buffer.dtype for name, buffer in llava(model).named_buffers() if "inv_freq" in name]

@@ -10,15 +10,22 @@ from safetensors.torch import load_file
 
 from barnlib import checkpoints, finetune, ledger
 from barnlib.artefacts import single_writer
-from barnlib.assembly import WEIGHTS, assemble, untrained_model
+from barnlib.assembly import WEIGHTS, assemble
 from barnlib.data.build import load_items
 from barnlib.data.records import TASKS
 from barnlib.model import trained_state
 from barnlib.order import order_digest
 from barnlib.processes import ALONE, Processes
+from tests.in_processes import REPORT
+from tests.small_model import untrained_model
+from tests.two_processes import entry
 
 PREFLIGHT = finetune._preflight  # before the fixture replaces it
 pytestmark = pytest.mark.usefixtures("no_preflight")
+
+
+class Killed(Exception):
+    """Stands for the process's end."""
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +33,6 @@ def runs(tiny_study, no_preflight):
     """Folders of three finished runs by (backbone, seed)."""
     wanted = [("plain", 0), ("grouped", 0), ("plain", 1)]
     return {run: finetune.train_run(tiny_study, *run) for run in wanted}
-
-
-def entry(folder):
-    return ledger.read(folder / "ledger.json")
 
 
 def test_a_run_folder_holds_weights_history_and_ledger_and_no_checkpoint(runs, tiny_study):
@@ -54,6 +57,25 @@ def test_who_shares_a_model_looks_at_all_items_and_others_at_their_part(tiny_stu
     for processes, expected in ((Processes(2, 1), Processes(2, 1)), (Processes(2, 1, sharded=True), ALONE)):
         for stage in finetune.plan(parts, 0, processes):
             assert stage.look.__self__._processes == expected
+
+
+@pytest.mark.parametrize(("sharded", "asked"), [(False, 0), (True, 1)])
+def test_who_shares_a_model_takes_part_in_the_preflight_and_others_hear_of_it(
+    tiny_study, tmp_path, monkeypatch, sharded, asked
+):
+    """What process 1 does of two, up to its first step."""
+    parts, processes, seen = assemble(tiny_study, "plain"), Processes(2, 1, sharded), []
+    monkeypatch.setattr(Processes, "on_main", lambda self, work: work() if self.size == 1 else dict(REPORT))
+    monkeypatch.setattr(finetune.sharding, "place", lambda *given: seen.append(given[1:]))
+    monkeypatch.setattr(finetune, "_preflight", lambda *given: seen.append(given[3]) or dict(REPORT))
+
+    def stop(self, tensors):
+        raise Killed
+
+    monkeypatch.setattr(finetune.Loop, "train", stop)
+    with pytest.raises(Killed):
+        finetune._train(parts, 0, tmp_path / "plain-seed0", {}, processes)
+    assert seen == [(parts.device, processes)] + [processes] * asked
 
 
 def test_a_changed_learning_rate_is_found_by_the_ledger(runs, tiny_study):
@@ -84,10 +106,6 @@ def test_both_parts_are_trained(runs, tiny_study):
     end = load_file(runs["plain", 0] / WEIGHTS)
     assert start.keys() == end.keys()
     assert not any(torch.equal(start[name], end[name]) for name in start if "lora_A" not in name)
-
-
-class Killed(Exception):
-    """Stands for the process's end."""
 
 
 def interrupted(study, seed, after, monkeypatch):

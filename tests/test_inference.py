@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from barnlib.assembly import assemble, untrained_model
+from barnlib.assembly import assemble
 from barnlib.data.build import load_items
 from barnlib.data.turns import Turn
 from barnlib.inference import TOGETHER, choice_logprobs, greedy_answers, reference_answers
+from tests.small_model import untrained_model
 
 
 @pytest.fixture(scope="module")

@@ -184,17 +184,16 @@ class TestProcesses:
         said = capsys.readouterr().err
         assert "\rprocess 0 is here" in said and "\rprocess 1 is here" in said
 
-    def test_one_that_raises_is_quoted_and_ends_the_other(self, tmp_path):
-        message = r"^one of 2 processes failed: LookupError: the café is closed$"
-        with pytest.raises(RuntimeError, match=message):
-            launch.launch("in_processes", ["ends", "raise", str(tmp_path)], 2)
-        (other,) = waiting(tmp_path)
-        assert not alive(other)
-
-    def test_one_that_goes_without_an_error_is_quoted_with_its_output(self, tmp_path):
-        message = r"one of 2 processes failed: exit status 1; the last of its output:\n(?s:.*)exitcode\s*: 7"
-        with pytest.raises(RuntimeError, match=message):
-            launch.launch("in_processes", ["ends", "leave", str(tmp_path)], 2)
+    @pytest.mark.parametrize(
+        ("how", "said"),
+        [
+            ("raise", r"LookupError: the café is closed$"),
+            ("leave", r"exit status 1; the last of its output:\n(?s:.*)exitcode\s*: 7"),
+        ],
+    )
+    def test_one_that_raises_or_goes_is_quoted_and_ends_the_other(self, tmp_path, how, said):
+        with pytest.raises(RuntimeError, match=rf"^one of 2 processes failed: {said}"):
+            launch.launch("in_processes", ["ends", how, str(tmp_path)], 2)
         (other,) = waiting(tmp_path)
         assert not alive(other)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from barnlib import loop
-from barnlib.assembly import Parts, assemble, turns_by_image, untrained_model
+from barnlib.assembly import Parts, assemble, turns_by_image
 from barnlib.data.build import load_items
 from barnlib.ledger import Meter
 from barnlib.likelihood import packed_loss, reference_logprobs
@@ -15,6 +15,7 @@ from barnlib.loop import Loop, Progress, Stage
 from barnlib.model import trained_state
 from barnlib.packing import pack
 from barnlib.processes import ALONE, Processes
+from tests.small_model import untrained_model
 
 BOTH = {"projector": 0.002, "lora": 0.0005}
 
@@ -69,6 +70,9 @@ class Watched(Processes):
         self.dealt.append(list(items))
         order = -1 if self.backwards else 1
         return [work(item) for item in items[::order]][::order]
+
+    def on_main(self, work):
+        return work()
 
     def add_gradients(self, parameters):
         pass
@@ -240,7 +244,6 @@ class TestLoss:
             return packed_loss(model, packed, table)
 
         monkeypatch.setattr(loop, "packed_loss", rows)
-        monkeypatch.setattr(Watched, "on_main", lambda self, work: work())
         watched = Watched(2, sharded=True)
         progress, weights = train(small, batches, processes=watched)
         assert watched.dealt == [[0, 2, 4, 6], [0, 2]]
@@ -250,8 +253,9 @@ class TestLoss:
         assert progress.tokens == alone.tokens
         assert all(torch.equal(weights[name], expected[name]) for name in weights)
 
+    @pytest.mark.parametrize("sharded", [False, True])
     def test_shares_are_gathered_when_the_main_processs_clock_says_so(
-        self, parts, turns, monkeypatch, tmp_path
+        self, parts, turns, monkeypatch, tmp_path, sharded
     ):
         """The other process's clock stands still; it has a part in the checkpoint, and writes none."""
         saved, asked = [], []
@@ -259,7 +263,7 @@ class TestLoss:
         monkeypatch.setattr(loop.sharding, "gathered", lambda tensors, of: asked.append(of.rank) or tensors)
         monkeypatch.setattr(loop, "monotonic", lambda: 0.0)
         for rank in (0, 1):
-            watched = Watched(2, rank, sharded=True)
+            watched = Watched(2, rank, sharded=sharded)
             monkeypatch.setattr(Watched, "on_main", lambda self, work: True)
             train(parts, stage(turns, 2, 2), processes=watched, kept=tmp_path)
         assert asked == [0, 0, 1, 1] and [given[1] for given in saved] == [1, 2]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from barnlib.data.pictures import generator, picture
-from barnlib.probes import ATTRIBUTES, NUMBERS, first_of_each_kind, probe
+from barnlib.probes import ATTRIBUTES, NUMBERS, probe
 
 COLOURS = ["red", "green", "blue", "yellow", "purple", "black"]
 
@@ -49,11 +49,6 @@ def test_probe_reads_nothing_from_noise(pictures):
     rows = probe(features[:120], pictures[:120], features[120:], pictures[120:]).set_index("property")
     assert rows.value["latitude_deg"] < 0.2
     assert rows.value["colour"] < rows.chance["colour"] + 0.2
-
-
-def test_the_first_of_each_kind_are_taken(pictures):
-    assert [one.image for one in first_of_each_kind(pictures[1:], 2)] == ["1.png", "3.png", "2.png", "4.png"]
-    assert len(first_of_each_kind(pictures, 1000)) == len(pictures) and first_of_each_kind(pictures, 0) == []
 
 
 def test_what_is_on_a_photograph_is_not_probed(pictures):

@@ -4,10 +4,9 @@ import json
 import shutil
 from importlib import metadata
 
-import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlavaForConditionalGeneration
 
@@ -19,7 +18,6 @@ from barnlib.assembly import (
     language_to_train,
     model_to_train,
     trained_model,
-    untrained_model,
 )
 from barnlib.data.build import load_items
 from barnlib.model import add_lora, compose, llava, load_trained_state, trained_state
@@ -34,8 +32,8 @@ from barnlib.quantisation import (
     quantised_layers,
     require_bitsandbytes,
 )
-from tests.test_finetune import PREFLIGHT, entry, interrupted
-from tests.test_processes import train_two
+from tests.test_finetune import PREFLIGHT, interrupted
+from tests.two_processes import entry, history, train_two
 
 pytestmark = pytest.mark.usefixtures("four_bits", "no_preflight")
 CPU = torch.device("cpu")
@@ -82,7 +80,7 @@ def beside(study, name: str, **compute):
 
 
 def losses(folder) -> list[float]:
-    return pd.read_csv(folder / "history.csv")["loss"].dropna().tolist()
+    return history(folder)["loss"].dropna().tolist()
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +97,15 @@ def run(study, no_preflight):
 @pytest.fixture(scope="module")
 def parts(study):
     return assemble(study, "plain")
+
+
+def answering(parts, folder, seed=0):
+    """The model that answers, of a run into the folder that has not taken a step."""
+    model = model_to_train(parts, seed)
+    save_file({name: t.contiguous() for name, t in trained_state(model).items()}, folder / WEIGHTS)
+    written = {"backbone_model": {"quantised": quantised_digest(model)}}
+    (folder / "ledger.json").write_text(json.dumps(written))
+    return adapted_model(parts, folder)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +183,7 @@ def test_what_is_trained_begins_as_without_quantisation(parts, tiny_study):
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_linear_layers_are_in_four_bits_and_the_rest_as_ever(parts):
+def test_linear_layers_are_in_four_bits_and_the_rest_as_ever(parts, tmp_path):
     for precision in (torch.float32, torch.bfloat16):
         compute = parts.study.compute.model_copy(update={"precision": str(precision).removeprefix("torch.")})
         study = parts.study.model_copy(update={"compute": compute})
@@ -194,7 +201,7 @@ def test_linear_layers_are_in_four_bits_and_the_rest_as_ever(parts):
             "rest": {(precision, False)},
         }
         assert {layer.compute_dtype for layer in quantised_layers(model).values()} == {precision}
-        assert {weight.dtype for weight in untrained_model(own, 0).parameters()} == {torch.float32}
+        assert {weight.dtype for weight in answering(own, tmp_path).parameters()} == {torch.float32}
 
 
 def test_the_trained_model_is_the_one_that_was_trained(run, parts, ids):
@@ -215,16 +222,16 @@ def test_the_trained_model_is_the_one_that_was_trained(run, parts, ids):
     assert (logits(exact, ids) - expected).abs().max() > 1e-2
 
 
-def test_bfloat16_answers_in_float32_from_the_rounded_weights_of_training(parts, ids):
+def test_bfloat16_answers_in_float32_from_the_rounded_weights_of_training(parts, tmp_path):
     compute = parts.study.compute.model_copy(update={"precision": "bfloat16"})
     study = parts.study.model_copy(update={"compute": compute})
     half = assembly.Parts(study, parts.backbone, parts.prompter, parts.cached)
-    training, answering = llava(model_to_train(half, 0)), llava(untrained_model(half, 0))
+    training, plain = llava(model_to_train(half, 0)), llava(answering(half, tmp_path))
     layers = quantised_layers(training.model.language_model)
     assert len(layers) == 14
     for name, layer in layers.items():
         seen = layer(torch.eye(layer.in_features, dtype=torch.bfloat16)).T.float()
-        assert torch.equal(answering.model.language_model.get_submodule(name).weight, seen), name
+        assert torch.equal(plain.model.language_model.get_submodule(name).weight, seen), name
 
 
 def test_four_bits_that_differ_from_those_of_training_are_refused(run, parts, tmp_path):
@@ -280,8 +287,8 @@ def test_the_bare_model_of_the_preflight_is_quantised_alike(parts, monkeypatch):
         check_text_only(parts.prompter, model, exact, items)
 
 
-def test_training_on_four_bits_is_training_on_the_weights_they_stand_for(run, study, monkeypatch):
-    monkeypatch.setattr(finetune, "model_to_train", untrained_model)
+def test_training_on_four_bits_is_training_on_the_weights_they_stand_for(run, study, monkeypatch, tmp_path):
+    monkeypatch.setattr(finetune, "model_to_train", lambda parts, seed: answering(parts, tmp_path, seed))
     plain = losses(finetune.train_run(beside(study, "plain-weights"), "plain", 0))
     # the same numbers, multiplied by another kernel; on the processor where this was written, the same to the bit
     assert losses(run) == pytest.approx(plain, rel=1e-5) and len(plain) == 8

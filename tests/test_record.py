@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from barnlib import finetune, ledger, record
 from barnlib.artefacts import digest, write_json
-from barnlib.assembly import Parts, assemble, untrained_model
+from barnlib.assembly import Parts, assemble
 from barnlib.data.build import data_folder, load_items
 from barnlib.history import history_table
 from barnlib.ledger import Meter, text_digest
@@ -21,6 +21,8 @@ from barnlib.model import FULL_PARTS, PARTS, set_trainable
 from barnlib.order import order_digest
 from barnlib.record import protocol, resolved, write_ledger
 from barnlib.study import VALIDATION
+from tests.in_processes import CODE
+from tests.small_model import untrained_model
 
 pytestmark = pytest.mark.usefixtures("no_preflight")
 HERE = Path(finetune.__file__)
@@ -191,7 +193,7 @@ def test_the_ledger_names_the_run_and_what_it_saw(entries, tiny_study):
     assert entry["features"] == sha256(tiny_study.folder / "features" / "features.safetensors")
     assert entry["order"] == {stage: order_digest(batches) for stage, batches in ORDERS.items()}
     assert entry["tokens"] == {"supervised_align": 70, "supervised_finetune": 900}
-    assert entry["preflight"] == {"items": 24} and entry["code"]["sources"] == "s"
+    assert entry["preflight"] == {"items": 24} and entry["code"]["sources"] == CODE["sources"]
     assert entry["configuration"]["finetune"]["learning_rate"] == tiny_study.finetune.learning_rate
     assert entry["configuration"]["encoder"] == {"name": "clip", "layer": -2}
 

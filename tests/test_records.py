@@ -12,6 +12,7 @@ from barnlib.data.records import (
     Item,
     Phrase,
     Picture,
+    first_of_each_kind,
     read_items,
     read_pictures,
     require_images,
@@ -162,3 +163,9 @@ def test_missing_and_broken_images_are_refused(tmp_path):
     (tmp_path / "broken.png").write_bytes((tmp_path / "good.png").read_bytes()[:40])
     with pytest.raises(ValueError, match=r"broken\.png: the image cannot be read"):
         require_images(tmp_path, ["broken.png"])
+
+
+def test_the_first_pictures_of_each_kind_are_taken_kinds_as_they_come():
+    pictures = [replace(PICTURE, image=str(n), kind=("scene", "card")[n % 2]) for n in range(1, 8)]
+    assert [one.image for one in first_of_each_kind(pictures, 2)] == ["1", "3", "2", "4"]
+    assert len(first_of_each_kind(pictures, 1000)) == 7 and first_of_each_kind(pictures, 0) == []

@@ -1,22 +1,19 @@
 """A model shared out over two processes gives what the whole one gives, and each holds half of it."""
 
 import json
-import time
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from barnlib import checkpoints, finetune, launch, ledger, sharding
-from barnlib.assembly import WEIGHTS
+from barnlib import finetune, launch, ledger, sharding
 from barnlib.model import llava
-from barnlib.processes import ALONE
-from tests.in_processes import CODE, IMPORTS, Odd
+from barnlib.processes import ALONE, Processes
+from tests.in_processes import IMPORTS, Odd
 from tests.shared_model import KINDS, RATE, models, work
-from tests.two_processes import LOSS, entry, named, train_two
+from tests.two_processes import entry, named, require_alike, require_ended, require_resumed, train_two
 
 CPU = torch.device("cpu")
 # Two packs' gradients have one sum; their norm adds shares, and differs in the last place. Seen: 2e-9 in a gradient of
@@ -26,9 +23,14 @@ WEIGHT = {"rtol": 0.0, "atol": RATE / 1000}
 
 
 class TestAlone:
-    def test_a_model_without_layers_is_refused(self):
+    def test_a_model_without_layers_is_refused_once_devices_have_been_compared(self, monkeypatch):
+        asked = []
+        monkeypatch.setattr(
+            Processes, "require_same", lambda self, value, what: asked.append((value(), what))
+        )
         with pytest.raises(ValueError, match="Linear has no decoder layers that could be shared out"):
             sharding.shard(nn.Linear(2, 2), CPU, ALONE)
+        assert asked == [("cpu", "the kind of device")]
 
     def test_quantised_weights_are_refused_by_name(self):
         weight = nn.Parameter(torch.zeros(2, 2, dtype=torch.uint8), requires_grad=False)
@@ -112,17 +114,8 @@ class TestShares:
         assert first["scalar"] == second["scalar"] == 7
 
 
-@pytest.fixture(scope="module")
-def quiet():
-    """As in test_finetune."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune, "_preflight", lambda *arguments: {"items": 24})
-        patch.setattr(ledger, "code", lambda start: dict(CODE))
-        yield
-
-
 @pytest.fixture(scope="module", params=["lora", "full"])
-def both(request, tiny_study, quiet) -> tuple[Path, Path]:
+def both(request, tiny_study, no_preflight) -> tuple[Path, Path]:
     """The run of one process, and of two that share its model; the last batch leaves one of them without a pack."""
     method = request.param
     alone = finetune.train_run(named(tiny_study, f"one-{method}", method=method), "plain", 0)
@@ -130,20 +123,10 @@ def both(request, tiny_study, quiet) -> tuple[Path, Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quiet")
+@pytest.mark.usefixtures("no_preflight")
 class TestTraining:
     def test_losses_looks_and_weights_are_those_of_one_process(self, both):
-        alone, together = (pd.read_csv(folder / "history.csv") for folder in both)
-        assert together.columns.tolist() == alone.columns.tolist() and len(together) == len(alone)
-        for column in ("loss", "gradient_norm", "caption_nats", "vqa_scene_nats", "vqa_scene_score"):
-            values = together[column].dropna().tolist()
-            assert values == pytest.approx(alone[column].dropna().tolist(), **LOSS) and values
-        exact = ["stage", "step", "images", "learning_rate"]
-        pd.testing.assert_frame_equal(together[exact], alone[exact], check_exact=True)
-        theirs, ours = (load_file(folder / WEIGHTS) for folder in both)
-        assert ours.keys() == theirs.keys()
-        moved = max(float((ours[name] - theirs[name]).abs().max()) for name in ours)
-        assert moved < 1e-3 * 0.002 * len(alone), "a thousandth of what the steps can move a weight"
+        require_alike(*both)
 
     def test_the_ledger_is_clean_and_says_that_the_model_was_shared(self, both):
         alone, together = map(entry, both)
@@ -155,32 +138,18 @@ class TestTraining:
         table = ledger.require_controlled(runs).set_index("field")["verdict"]
         assert table["hardware.sharded"] == table["hardware.processes"] == ledger.UNAVOIDABLE
 
-    def test_a_killed_run_goes_on_bit_for_bit(self, both, tiny_study):
-        method = both[1].parents[1].name.removeprefix("two-")
-        study = named(tiny_study, f"killed-{method}", method=method)
-        with pytest.raises(RuntimeError, match="one of 2 processes failed"):
-            train_two(study, spoil="kill", sharded=True)
-        (kept,) = (study.folder / "train" / "plain-seed0" / "checkpoints").iterdir()
-        _, progress = checkpoints.latest(kept)
-        assert (progress["stage"], progress["step"]) == (1, 1)
-        folder = train_two(study, sharded=True)
-        assert (folder / WEIGHTS).read_bytes() == (both[1] / WEIGHTS).read_bytes()
-        resumed, whole = (pd.read_csv(f / "history.csv").drop(columns="seconds") for f in (folder, both[1]))
-        pd.testing.assert_frame_equal(resumed, whole, check_exact=True)
-
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quiet")
-def test_a_process_that_raises_ends_the_run_in_its_own_words_and_a_whole_model_goes_on(tiny_study, tmp_path):
-    """One process waits for the other's weights while that one raises; the checkpoint holds whole tensors."""
-    study, raised = named(tiny_study, "raised", method="full"), tmp_path / "raised"
-    message = "one of 2 processes failed: ValueError: this process cannot go on"
-    with pytest.raises(RuntimeError, match=message):
-        train_two(study, spoil=f"raise:{raised}", sharded=True)
-    assert time.time() - float(raised.read_text()) < 20, "the other one waited for it"
-    (kept,) = (study.folder / "train" / "plain-seed0" / "checkpoints").iterdir()
-    assert checkpoints.latest(kept)[1]["step"] == 2
-    alone = finetune.train_run(named(tiny_study, "alone", method="full"), "plain", 0)
-    histories = [pd.read_csv(f / "history.csv") for f in (finetune.train_run(study, "plain", 0), alone)]
-    ended, expected = (history["loss"].dropna().tolist() for history in histories)
-    assert ended == pytest.approx(expected, **LOSS)
+@pytest.mark.usefixtures("no_preflight")
+@pytest.mark.parametrize("both", ["full"], indirect=True)
+class TestUnfinished:
+    """A checkpoint holds whole tensors; without LoRA all of them come from shares."""
+
+    def test_a_killed_run_goes_on_bit_for_bit(self, both, tiny_study):
+        require_resumed(named(tiny_study, "killed", method="full"), both[1], "", sharded=True)
+
+    def test_a_process_that_raises_ends_the_run_in_its_own_words_and_a_whole_model_goes_on(
+        self, both, tiny_study, tmp_path
+    ):
+        """One process waits for the other's weights while that one raises."""
+        require_ended(named(tiny_study, "raised", method="full"), both[0], tmp_path, sharded=True)

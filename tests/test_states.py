@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from barnlib import predict, states
-from barnlib.assembly import WEIGHTS, assemble, untrained_model
+from barnlib.assembly import WEIGHTS, assemble
 from barnlib.data.build import data_folder, load_items
 from barnlib.data.pictures import generator
 from barnlib.model import load_trained_state
@@ -17,9 +17,9 @@ from barnlib.perturbations import KINDS, disturb
 from barnlib.perturbed import perturbed_features
 from barnlib.states_table import PROBED, VIEWS, read_states, tensor_name
 from barnlib.vision import normalise
+from tests.small_model import untrained_model
 
 NEAR = {"atol": 2e-2, "rtol": 2e-2}  # float16 on disk
-
 
 pytestmark = pytest.mark.usefixtures("no_preflight")
 

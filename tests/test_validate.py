@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from barnlib.assembly import Parts, assemble, untrained_model
+from barnlib.assembly import Parts, assemble
 from barnlib.data.build import load_items, load_pictures
 from barnlib.data.descriptions import write_coordinates, write_description
 from barnlib.data.records import TASKS, Item
@@ -17,6 +17,7 @@ from barnlib.model import llava
 from barnlib.packing import pack
 from barnlib.processes import ALONE, Processes
 from barnlib.validate import CAPTION_QUESTION, Validator
+from tests.small_model import untrained_model
 
 # Sums of float32 in another order; see small_model.py.
 NATS = {"rel": 1e-5}

@@ -15,9 +15,9 @@ from barnlib.analyses.location_head import read_places
 from barnlib.artefacts import read_json, verify
 from barnlib.components import checkpoint_path
 from barnlib.data.build import data_folder
-from barnlib.data.records import Picture, read_pictures
+from barnlib.data.records import Picture, first_of_each_kind, read_pictures
 from barnlib.parameters import load_backbone, load_encoder
-from barnlib.probes import ATTRIBUTES, first_of_each_kind, probe
+from barnlib.probes import ATTRIBUTES, probe
 from barnlib.study import Study
 
 FEATURE_PENALTIES = tuple(float(penalty) for penalty in np.logspace(1, 6, 6))

@@ -87,6 +87,12 @@ def read_pictures(path: Path) -> list[Picture]:
     return _read(path, _picture_from_record)
 
 
+def first_of_each_kind(pictures: Sequence[Picture], count: int) -> list[Picture]:
+    """The first ``count`` pictures of each kind, kinds in order of appearance."""
+    kinds = dict.fromkeys(picture.kind for picture in pictures)
+    return [one for kind in kinds for one in [one for one in pictures if one.kind == kind][:count]]
+
+
 def require_images(folder: Path, images: Iterable[str]) -> None:
     """Refuse images that are missing or that Pillow cannot decode.
 
