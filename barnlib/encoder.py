@@ -11,12 +11,12 @@ arXiv 2112.03857, section 3.1), because what LLaVA reads is the patches.
 
 ``python -m barnlib.encoder clip`` makes the encoder of scale nano again, ``--scale small`` that of scale small; it
 goes on where an interrupted one stopped. One device is used: the first GPU, in bfloat16 autocast, or else the CPU, in
-float32. A batch is never computed in pieces, because the other pictures of the batch are what each one is told apart
-from.
+float32. A batch is never computed in pieces: each picture is told apart from all others of its batch.
 """
 
 import argparse
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -281,7 +281,7 @@ def draw_pictures(recipe: EncoderRecipe, path: Path) -> tuple[np.ndarray, list[P
         ValueError: a disk without room for them.
     """
     shape = (2 * recipe.pictures, recipe.image_size, recipe.image_size, 3)
-    require_disk(path.parent, int(np.prod(shape)), "the encoder's training pictures")
+    require_disk(path.parent, math.prod(shape), "the encoder's training pictures")
     pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     pictures = []
     for number in tqdm(range(2 * recipe.pictures), desc="pictures", mininterval=10):
