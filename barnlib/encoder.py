@@ -281,7 +281,7 @@ def draw_pictures(recipe: EncoderRecipe, path: Path) -> tuple[np.ndarray, list[P
         ValueError: a disk without room for them.
     """
     shape = (2 * recipe.pictures, recipe.image_size, recipe.image_size, 3)
-    require_disk(path.parent, math.prod(shape), "the encoder's training pictures")
+    require_disk(path.parent, math.prod(shape), "the file of the encoder's training pictures")
     pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     pictures = []
     for number in tqdm(range(2 * recipe.pictures), desc="pictures", mininterval=10):
@@ -340,12 +340,15 @@ def _equal(ids: torch.Tensor) -> torch.Tensor:
     return inverse[:, None] == inverse[None, :]
 
 
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("encoder", help="a name in params/encoders")
+def main() -> None:
+    """Command line: make one encoder where its YAML file says."""
+    parser = argparse.ArgumentParser(description="Make a vision encoder from scratch.")
+    parser.add_argument("encoder", help="name of a file in params/encoders")
     parser.add_argument("--scale", choices=get_args(Scale), default="nano", help="nano where none is named")
     arguments = parser.parse_args()
-    print(make_encoder(arguments.encoder, arguments.scale))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log.info("%s is in %s", arguments.encoder, make_encoder(arguments.encoder, arguments.scale))
+
+
+if __name__ == "__main__":
+    main()
