@@ -1,7 +1,10 @@
-# make study [STUDY=nano]   the whole study and its book        make test    lint, types, every test
-# make smoke                the same in minutes                  make lint    ruff and mypy only
-# make checkpoints [SCALE=nano]   make that scale's encoders and backbones that are missing or have another recipe (hours)
-# make lab                  JupyterLab on the notebooks          make clean   delete runs/ and caches, not the environment
+# make study [STUDY=nano]        the whole study and its book
+# make smoke                     the same in minutes
+# make test                      lint, types, every test
+# make lint                      ruff and mypy only
+# make lab                       JupyterLab on the notebooks
+# make checkpoints [SCALE=nano]  that scale's encoders and backbones, where missing or of another recipe (hours)
+# make clean                     delete runs/ and caches, not the environment
 
 STUDY ?= nano
 SCALE ?= nano
@@ -17,7 +20,8 @@ SHARDED ?= 0
 TORCH_INDEX ?= $(if $(filter 0,$(GPUS)),--extra-index-url https://download.pytorch.org/whl/cpu)
 
 # Encoders and backbones that are made here are those with a recipe; controls and published checkpoints have none.
-made = $(basename $(notdir $(shell awk '/^[a-z]/ { scale = $$1 } scale == "$(SCALE):" && /^  recipe:/ { print FILENAME }' params/$(1)/*.yaml)))
+made = $(basename $(notdir $(shell awk '/^[a-z]/ { scale = $$1 } \
+    scale == "$(SCALE):" && /^  recipe:/ { print FILENAME }' params/$(1)/*.yaml)))
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -34,7 +38,9 @@ export HF_HUB_DISABLE_PROGRESS_BARS ?= 1
 .PHONY: study smoke test lint lab checkpoints clean
 
 study: $(INSTALLED)
-	@$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet rules reason host $(if $(filter-out 0,$(GPUS)),--resources gpu=$(PROCESSES)) --config study=$(STUDY) processes=$(PROCESSES) sharded=$(SHARDED)
+	@$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet rules reason host \
+	    $(if $(filter-out 0,$(GPUS)),--resources gpu=$(PROCESSES)) \
+	    --config study=$(STUDY) processes=$(PROCESSES) sharded=$(SHARDED)
 	@echo "The book: $(abspath $(RUNS))/$(STUDY)/book/_build/html/index.html"
 
 smoke:

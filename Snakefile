@@ -4,8 +4,9 @@
 # Every job runs one notebook with papermill; the notebook calls barnlib, which writes the artefact. The executed
 # notebook is the job's log, which outlives a failure; a job that succeeds copies it to notebooks/ for the book.
 #
-# What makes a job stale is content, given as `params`: its part of the study file, its backbone, the records that data are
-# taken from, the code cells of its notebook, and those modules of barnlib that its entry point imports. Time stamps of sources play no part.
+# What makes a job stale is content, given as `params`: its part of the study file, its backbone, the records that data
+# are taken from, the code cells of its notebook, and those modules of barnlib that its entry point imports. Time stamps
+# of sources play no part.
 #
 # Run it with `make study STUDY=nano`, or `snakemake --cores 2 --rerun-incomplete --config study=nano`.
 
@@ -44,16 +45,24 @@ ANALYSES = (  # read what evaluation wrote, and nothing else
     "bottleneck",
 )
 PAGES = ("data", "encoder", "backbones", "tokens", "recorded", "ledger", *ANALYSES, "verdicts", "explorer")
-PAPERMILL = f"{sys.executable} -m barnlib.papermill_command --log-output --log-level WARNING --no-progress-bar --kernel python3"
+PAPERMILL = (
+    f"{sys.executable} -m barnlib.papermill_command --log-output --log-level WARNING --no-progress-bar --kernel python3"
+)
 # A kernel warns at its start that others could listen (it uses the loopback interface), and of being told to end.
 QUIETLY = "2> >(grep --line-buffered -v -e 'without encryption' -e 'KeyboardInterrupt caught in kernel' >&2)"
 
 
-try:  # before hours of drawing and training, not after them
-    for chosen in (load_encoder(study.encoder.name, study.scale), *(load_backbone(name, study.scale) for name in study.backbones)):
-        existing_checkpoint(chosen)
-except ValueError as error:
-    raise WorkflowError(str(error)) from None
+def require_checkpoints():
+    """Refuse a study whose models are not there before hours of drawing and training, not after them."""
+    backbones = [load_backbone(name, study.scale) for name in study.backbones]
+    try:
+        for chosen in (load_encoder(study.encoder.name, study.scale), *backbones):
+            existing_checkpoint(chosen)
+    except ValueError as error:
+        raise WorkflowError(str(error)) from None
+
+
+require_checkpoints()
 
 
 def code(*modules):
@@ -98,7 +107,8 @@ def weights(checkpoint):
     manifest = folder / "manifest.json"
     if manifest.exists():
         return file_digest(manifest)
-    return [[str(path.relative_to(folder)), path.stat().st_size] for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [[str(path.relative_to(folder)), path.stat().st_size] for path in files]
 
 
 def encoder():
@@ -268,7 +278,8 @@ rule train:
         gpu=PROCESSES,
     shell:
         "{PAPERMILL} notebooks/train.ipynb {log} -r study {study.name} -r backbone {wildcards.backbone}"
-        " -p seed {wildcards.seed} -p processes {PROCESSES} -p sharded {SHARDED} {QUIETLY} && cp {log} {output.notebook}"
+        " -p seed {wildcards.seed} -p processes {PROCESSES} -p sharded {SHARDED} {QUIETLY}"
+        " && cp {log} {output.notebook}"
 
 
 rule evaluate:

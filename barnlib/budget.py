@@ -22,9 +22,8 @@ from barnlib.processes import ALONE, Processes
 from barnlib.quantisation import NF4_BITS
 from barnlib.study import Study
 
-TRAINED_BYTES = (
-    20  # of a trained float32 weight: itself, its gradient, two moments, and the preflight's copy of it
-)
+# of a trained float32 weight: itself, its gradient, two moments, and the preflight's copy of it
+TRAINED_BYTES = 20
 CHECKPOINT_BYTES = 12  # of a trained weight in a checkpoint: itself and two moments
 CHECKPOINTS = 2  # a new one is complete before the old one goes
 

@@ -142,9 +142,8 @@ def _scene(facts: dict[str, Any], tokens: int, width: int, seed: int) -> Array:
     for number, thing in enumerate(things):
         texts = [f"{name}={thing[name]}" for name in (*ATTRIBUTES, "position")]
         covered = (nearest == number) & (distance[number] <= thing["radius"])
-        covered[distance[number].argmin()] = (
-            True  # a thing smaller than a patch keeps the patch of its centre
-        )
+        # a thing smaller than a patch keeps the patch of its centre
+        covered[distance[number].argmin()] = True
         found[: grid * grid][covered] = _sum(texts, width, seed)
     return found
 

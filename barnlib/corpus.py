@@ -1,4 +1,4 @@
-"""The text that a nano backbone reads before it sees an image: five kinds of documents from a seed.
+"""The text that a backbone made here reads before it sees an image: five kinds of documents from a seed.
 
 In:  a seed, `barnlib.data` (scenes and questions, earthquakes and descriptions) and the sources of installed
      packages.

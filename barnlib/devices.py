@@ -1,6 +1,8 @@
 """The one device that a model is made on, and the precision of its forward passes there.
 
-In:  the machine. Out: a torch device and an autocast context, for :mod:`barnlib.pretrain` and :mod:`barnlib.encoder`.
+In:  the machine.
+Out: a torch device and an autocast context, for :mod:`barnlib.pretrain` and :mod:`barnlib.encoder`; the device alone
+     for :mod:`barnlib.features`.
 """
 
 from contextlib import AbstractContextManager

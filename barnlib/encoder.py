@@ -11,12 +11,12 @@ arXiv 2112.03857, section 3.1), because what LLaVA reads is the patches.
 
 ``python -m barnlib.encoder clip`` makes the encoder of scale nano again, ``--scale small`` that of scale small; it
 goes on where an interrupted one stopped. One device is used: the first GPU, in bfloat16 autocast, or else the CPU, in
-float32. A batch is never computed in pieces, because the other pictures of the batch are what each one is told apart
-from.
+float32. A batch is never computed in pieces: each picture is told apart from all others of its batch.
 """
 
 import argparse
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -283,7 +283,7 @@ def draw_pictures(recipe: EncoderRecipe, path: Path) -> tuple[np.ndarray, list[P
         ValueError: a disk without room for them.
     """
     shape = (2 * recipe.pictures, recipe.image_size, recipe.image_size, 3)
-    require_disk(path.parent, int(np.prod(shape)), "the encoder's training pictures")
+    require_disk(path.parent, math.prod(shape), "the file of the encoder's training pictures")
     pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     pictures = []
     for number in tqdm(range(2 * recipe.pictures), desc="pictures", mininterval=10):
@@ -342,12 +342,15 @@ def _equal(ids: torch.Tensor) -> torch.Tensor:
     return inverse[:, None] == inverse[None, :]
 
 
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("encoder", help="a name in params/encoders")
+def main() -> None:
+    """Command line: make one encoder where its YAML file says."""
+    parser = argparse.ArgumentParser(description="Make a vision encoder from scratch.")
+    parser.add_argument("encoder", help="name of a file in params/encoders")
     parser.add_argument("--scale", choices=get_args(Scale), default="nano", help="nano where none is named")
     arguments = parser.parse_args()
-    print(make_encoder(arguments.encoder, arguments.scale))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log.info("%s is in %s", arguments.encoder, make_encoder(arguments.encoder, arguments.scale))
+
+
+if __name__ == "__main__":
+    main()

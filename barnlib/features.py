@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from barnlib import controls
+from barnlib import controls, devices
 from barnlib.artefacts import build_once, file_digest, read_json, write_json
 from barnlib.controls import encoder_folder
 from barnlib.data.build import build_data
@@ -127,7 +127,7 @@ def patch_features(
 
 def _build(study: Study, data: Path, checkpoint: Path, folder: Path) -> None:
     model: Any = load_vision_model(checkpoint)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(devices.one_device())
     colours = normalisation(checkpoint)
     images = [picture.image for split in SPLITS for picture in read_pictures(data / f"{split}.pictures.json")]
     size = study.data.image_size
@@ -140,9 +140,8 @@ def _build(study: Study, data: Path, checkpoint: Path, folder: Path) -> None:
     blank = patch_features(model, grey, study.encoder.layer, *colours)[0].to(
         getattr(torch, study.compute.precision)
     )
-    values = blank.new_empty(
-        len(images), *blank.shape
-    )  # filled in place: at paper scale it takes tens of GiB
+    # filled in place: at paper scale it takes tens of GiB
+    values = blank.new_empty(len(images), *blank.shape)
     require_disk(folder, values.nbytes, "the table of cached features")
     for start in tqdm(range(0, len(images), BATCH), desc="features", mininterval=5):
         pixels = np.stack([read_pixels(data / image, size) for image in images[start : start + BATCH]])

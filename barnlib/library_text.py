@@ -1,4 +1,4 @@
-"""Real English and real Python for the nano backbones, read from packages that this project installs anyway.
+"""Real English and real Python for the backbones made here, read from packages that this project installs anyway.
 
 In:  the source files of `PACKAGES` (BSD and LGPL), as installed; nothing is imported or run.
 Out: streams of docstrings (prose) and of functions without their docstrings (code). Next: corpus.py mixes

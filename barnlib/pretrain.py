@@ -45,8 +45,8 @@ log = logging.getLogger(__name__)
 
 VERSION = 2  # of what this module makes; a change makes existing folders anew
 TOKENIZER_SEED, TOKENIZER_CHARACTERS = 20, 4_000_000
+TOKENIZER_ENTRIES = 4096  # that so many characters are for; a larger vocabulary learns from as many more
 ID_LIMIT = 2**16  # ids are kept in 16 bits
-TOKENIZER_ENTRIES = 4096  # that so much text is for; a larger vocabulary learns from as much more
 FORWARD_TOKENS = 16_384  # of one forward pass; the gradients of a larger batch are summed over several
 WARMUP_STEPS, FINAL_RATE = 100, 0.1
 BETAS, WEIGHT_DECAY, MAX_GRAD_NORM = (0.9, 0.95), 0.1, 1.0
@@ -111,8 +111,7 @@ def _build(recipe: Recipe, folder: Path, work: Path, characters: int) -> None:
 
 
 def describe_backbone(folder: Path, recipe: Recipe, curve: list[dict]) -> dict[str, Any]:
-    """The card of a saved backbone: what it is, what it read, how it was trained, what it can do with text
-    alone.
+    """The card of a saved backbone: what it is, what it read, how it was trained, what it can do with text alone.
 
     Measured on the saved float16 weights, computed with in float32.
     """

@@ -1,4 +1,4 @@
-"""JSON records of many kinds: the structured part of a nano backbone's text, beside Python code.
+"""JSON records of many kinds: the structured part of the text of a backbone that is made here, beside Python code.
 
 In:  a random generator. Out: texts without end, for the structured kind of corpus.py.
 

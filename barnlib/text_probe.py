@@ -1,8 +1,8 @@
-"""What a nano backbone knows before it sees an image, measured on text alone.
+"""What a backbone that is made here knows before it sees an image, measured on text alone.
 
-In:  a language model and its tokenizer. Out: nats per byte by kind of text, and the share of right answers to
-questions on scenes and event cards whose captions are given as text. Next: pretrain.py writes both into the
-backbone's card.
+In:  a language model and its tokenizer.
+Out: nats per byte by kind of text, and the share of right answers to questions on scenes and event cards whose
+     captions are given as text; pretrain.py writes both into the backbone's card.
 
 The accuracies say how much of a task is reading and reasoning that the backbone can do already; what then is
 missing on images is perception. Scenes, earthquakes and files are those of the held-out streams.

@@ -1,4 +1,4 @@
-"""The tokenizers of the nano backbones, trained from scratch: SentencePiece-like and Llama-3-like byte pairs.
+"""The tokenizers of the backbones made here, trained from scratch: SentencePiece-like and Llama-3-like byte pairs.
 
 In:  a ``TokenizerRecipe`` and the texts of the generation's own corpus.
 Out: a ``PreTrainedTokenizerFast`` whose folder ``AutoTokenizer`` loads; pretrain.py puts it beside the

@@ -1,6 +1,6 @@
 """Vision encoders as this project uses them: the frozen tower, its pixels, and what stands before its patches.
 
-In:  the Hugging Face folder of a CLIP, SigLIP or DINOv2, as the nano encoder's (:mod:`barnlib.encoder`) is one.
+In:  the Hugging Face folder of a CLIP, SigLIP or DINOv2; :mod:`barnlib.encoder` makes such a CLIP.
 Out: the tower in float32 and normalised pixels, for :mod:`barnlib.features`, :mod:`barnlib.model` and
      :mod:`barnlib.perturbed`.
 """
@@ -17,12 +17,12 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from barnlib.artefacts import read_json
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-"""Of each channel, of the nano encoder."""
+"""Of each channel, of the encoders that are made here."""
 
 
 def normalise(pixels: np.ndarray, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> torch.Tensor:
     """uint8[B, H, W, 3] to float32[B, 3, H, W], (pixel / 255 - mean) / std for each channel, as the encoder's saved
-    image processor does; with the nano encoder's mean and std the range is [-1, 1]."""
+    image processor does; with the mean and std of the encoders made here the range is [-1, 1]."""
     scale, shift = (torch.tensor(values, dtype=torch.float64).view(3, 1, 1) for values in (std, mean))
     values = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
     return values.div_((255 * scale).float()).sub_((shift / scale).float())

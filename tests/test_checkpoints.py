@@ -79,3 +79,10 @@ def test_tensor_digest_sees_names_shapes_and_bits():
     first = checkpoints.tensor_digest(tensors)
     assert checkpoints.tensor_digest(same) == first
     assert len({first, *map(checkpoints.tensor_digest, others)}) == 4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int64])
+def test_tensor_digest_takes_a_tensor_without_dimensions(dtype):
+    alone = torch.tensor(3, dtype=dtype)
+    digests = {checkpoints.tensor_digest({"a": one}) for one in (alone, alone + 1, alone[None])}
+    assert len(digests) == 3, "its value counts, and so does that it has no dimension"

@@ -65,7 +65,9 @@ def test_contrast_is_float32_under_autocast():
     scale, same = torch.tensor(100.0), torch.eye(6, dtype=torch.bool)
     with torch.autocast("cpu", torch.bfloat16):
         found = contrast(left, right, scale, same)
+        halved = contrast(left.bfloat16(), right.bfloat16(), scale, same)
     assert torch.equal(found, contrast(left, right, scale, same))
+    assert torch.equal(halved, contrast(left.bfloat16().float(), right.bfloat16().float(), scale, same))
 
 
 def test_half_precision_keeps_weights_in_float32(made, tmp_path, monkeypatch):
@@ -91,6 +93,13 @@ def test_pictures_lie_in_a_file(made):
     _, _, pixels, pictures = made
     assert isinstance(pixels, np.memmap) and pixels.shape == (2 * RECIPE.pictures, 96, 96, 3)
     assert len(pictures) == len(pixels) and np.array_equal(np.load(pixels.filename, mmap_mode="r"), pixels)
+
+
+def test_pictures_that_the_disk_cannot_hold_are_refused(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"the encoder's training pictures needs about .* GiB in .* make room"
+    ):
+        draw_pictures(RECIPE.model_copy(update={"pictures": 10**15}), tmp_path / "pixels.npy")
 
 
 def test_training_lowers_both_losses_and_repeats(made, tmp_path):
@@ -158,14 +167,25 @@ def test_encoder_is_made_once_with_its_card(tmp_path, monkeypatch):
         recipe=recipe,
         seed=0,
     )
-    monkeypatch.setattr(encoder, "load_encoder", lambda name, scale: nano)
-    folder = encoder.make_encoder("tiny")
+    asked = []
+    monkeypatch.setattr(encoder, "load_encoder", lambda *given: asked.append(given) or nano)
+    folder = encoder.make_encoder("tiny", "small")
+    assert asked == [("tiny", "small")]
     card = read_json(folder / "card.json")
     assert card["recipe"] == recipe.model_dump() and len(card["history"]) == 1
     assert card["made_on"] == devices.described(devices.one_device())
     before = (folder / "model.safetensors").stat().st_mtime_ns
-    assert encoder.make_encoder("tiny") == folder
+    assert encoder.make_encoder("tiny", "small") == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(("words", "scale"), [((), "nano"), (("--scale", "small"), "small")])
+def test_the_command_makes_an_encoder_of_its_scale(monkeypatch, words: tuple[str, ...], scale: str):
+    made = []
+    monkeypatch.setattr(encoder, "make_encoder", lambda *given: made.append(given))
+    monkeypatch.setattr("sys.argv", ["encoder", "clip", *words])
+    encoder.main()
+    assert made == [("clip", scale)]
 
 
 def test_encoder_without_a_recipe_cannot_be_made(monkeypatch):

@@ -1,4 +1,5 @@
-"""The Makefile names what can be made: a control encoder or a published checkpoint has no recipe to make it from."""
+"""What the Makefile hands on: what can be made (a control encoder or a published checkpoint has no recipe to make it
+from), and how a study is run."""
 
 import re
 import shutil
@@ -13,14 +14,14 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is no
 
 
 def plan(*words: str) -> subprocess.CompletedProcess:
-    """What `make checkpoints` would run."""
-    command = ["make", "--dry-run", "checkpoints", *words]
+    """What `make` would run."""
+    command = ["make", "--dry-run", *words]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.parametrize(("words", "scale"), [((), "nano"), (("SCALE=small",), "small")])
 def test_checkpoints_are_made_of_what_has_a_recipe(words: tuple[str, ...], scale: str):
-    done = plan(*words)
+    done = plan("checkpoints", *words)
     assert done.returncode == 0, done.stderr
     encoders = sorted(path.stem for path in (PARAMS / "encoders").glob("*.yaml"))
     loaded = {name: load_encoder(name, scale) for name in encoders}
@@ -32,6 +33,14 @@ def test_checkpoints_are_made_of_what_has_a_recipe(words: tuple[str, ...], scale
 
 
 def test_a_scale_without_recipes_is_refused():
-    done = plan("SCALE=paper")
+    done = plan("checkpoints", "SCALE=paper")
     assert done.returncode != 0
     assert "no backbone in params/backbones has a recipe at the scale 'paper'" in done.stderr
+
+
+def test_a_study_is_told_how_its_runs_are_trained():
+    done = plan("study", "STUDY=paper", "PROCESSES=8", "SHARDED=1")
+    assert re.search(r"--config study=paper processes=8 sharded=1\n", done.stdout), done.stdout
+    assert re.search(r"--config study=nano processes=\d+ sharded=0\n", plan().stdout), (
+        "the study nano, not shared out"
+    )

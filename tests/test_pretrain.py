@@ -1,5 +1,6 @@
 """Pretraining: packing, the schedule, resuming, and one backbone made at a tiny scale."""
 
+import hashlib
 import json
 from collections import Counter
 from itertools import islice
@@ -97,6 +98,19 @@ def test_running_text_goes_on_in_the_next_window(recipe: Recipe, tokenizer, tmp_
     assert packed == stream[: len(packed)]
 
 
+def test_what_no_running_text_fills_is_padding(recipe: Recipe, tokenizer, tmp_path: Path):
+    shares = {"prose": 0.0, "scenes": 0.5, "seismic": 0.5, "structured": 0.0, "repeats": 0.0}
+    only_whole = recipe.model_copy(update={"corpus": recipe.corpus.model_copy(update=shares)})
+    packed, counts = pack_windows(only_whole, tokenizer, tmp_path / "windows.npy")
+    ends = [int(np.flatnonzero(window != tokenizer.pad_token_id)[-1]) + 1 for window in packed]
+    assert all(
+        window[end - 1] == tokenizer.eos_token_id
+        for window, end in zip(packed, ends, strict=True)
+        if end < 320
+    )
+    assert sum(ends) == sum(counts.values()) < packed.size
+
+
 def test_packing_repeats(recipe: Recipe, tokenizer, windows, tmp_path: Path):
     assert np.array_equal(pack_windows(recipe, tokenizer, tmp_path / "again.npy")[0], windows[0])
     other = recipe.model_copy(update={"seed": 6})
@@ -126,6 +140,17 @@ def test_a_larger_vocabulary_learns_from_more_text(recipe: Recipe):
         return tokenizer_characters(recipe.model_copy(update={"tokenizer": kind}))
 
     assert [characters(size) for size in (1024, 4096, 16_384)] == [4_000_000, 4_000_000, 16_000_000]
+
+
+def test_a_backbone_learns_its_tokenizer_from_as_much_text_as_its_vocabulary_needs(
+    recipe: Recipe, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setenv("BARNLIB_RUNS", str(tmp_path))
+    asked = []
+    monkeypatch.setattr(pretrain, "_build", lambda recipe, folder, work, characters: asked.append(characters))
+    large = recipe.model_copy(update={"tokenizer": recipe.tokenizer.model_copy(update={"vocabulary": 8192})})
+    make_backbone(large, tmp_path / "backbone")
+    assert asked == [8_000_000]
 
 
 def test_shares_must_add_up(recipe: Recipe):
@@ -214,7 +239,12 @@ def test_training_goes_on_exactly_where_it_stopped(
     monkeypatch.setattr(pretrain, "FORWARD_TOKENS", forward_tokens)
     straight = new_llama(recipe, tokenizer)
     (tmp_path / "a").mkdir()
+    seen = set()
+    straight.model.register_forward_pre_hook(
+        lambda model, given, named: seen.add(named["input_ids"].shape[0]), with_kwargs=True
+    )
     curve = train(straight, windows[0], recipe, tokenizer.pad_token_id, tmp_path / "a")
+    assert seen == {forward_tokens // recipe.sequence_tokens}, "windows of one forward pass"
     assert curve[-1]["loss"] < curve[0]["loss"] - 0.5
 
     (tmp_path / "b").mkdir()
@@ -252,12 +282,31 @@ def test_a_backbone_is_made_once(recipe: Recipe, tmp_path: Path, monkeypatch):
     assert card["recipe"] == recipe.model_dump()
     assert card["made_on"] == devices.described(devices.one_device())
     assert sum(card["corpus"]["tokens"].values()) == 12_800
+    (kept,) = (tmp_path / "runs" / "pretrain").glob("*/windows.npy")
+    assert card["corpus"]["windows_sha256"] == hashlib.sha256(np.load(kept).tobytes()).hexdigest()
     assert card["loss_curve_nats_per_token"][-1]["loss"] < card["loss_curve_nats_per_token"][0]["loss"]
     assert set(card["nats_per_byte"]["held_out"]) == set(corpus_shares(recipe))
     assert "coordinates_as_json" in card["text_accuracy"]
     before = (folder / "model.safetensors").stat().st_mtime_ns
     assert make_backbone(recipe, folder, characters=150_000) == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(("words", "scale"), [((), "nano"), (("--scale", "small"), "small")])
+def test_the_command_makes_a_backbone_of_its_scale(monkeypatch, words: tuple[str, ...], scale: str):
+    made = []
+    monkeypatch.setattr(pretrain, "make_backbone", lambda *given: made.append(given))
+    monkeypatch.setattr("sys.argv", ["pretrain", "llama3", *words])
+    pretrain.main()
+    backbone = load_backbone("llama3", scale)
+    assert made == [(backbone.recipe, ROOT / backbone.checkpoint)]
+
+
+def test_a_published_backbone_is_not_made(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["pretrain", "llama3", "--scale", "paper"])
+    with pytest.raises(SystemExit):
+        pretrain.main()
+    assert "backbone 'llama3' has no recipe at scale paper: it is loaded, not made" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", backbone_names())

@@ -126,6 +126,10 @@ def test_the_whole_study_is_planned_once(complete: tuple[Path, Counter]) -> None
     assert planned(folder) == Counter(), "nothing has changed"
     done = snakemake(folder, "processes=4", "sharded=1", "--dry-run")
     assert done.returncode == 0 and "Nothing to be done" in done.stdout + done.stderr, "a run stays as it is"
+    again = ("--dry-run", "--printshellcmds", "--forcerun", "train")
+    for words, passed in (((), "1 -p sharded False "), (("processes=4", "sharded=1"), "4 -p sharded True ")):
+        done = snakemake(folder, *words, *again)
+        assert (done.stdout + done.stderr).count(f"-p processes {passed}") == RUNS
 
 
 def test_a_change_reruns_what_depends_on_it(project: Path) -> None:
