@@ -16,7 +16,7 @@ from barnlib.artefacts import read_json, verify
 from barnlib.data.build import data_folder
 from barnlib.data.records import Picture, read_pictures
 from barnlib.parameters import Study, checkpoint_path, load_backbone, load_encoder
-from barnlib.probes import ATTRIBUTES, first_of_each_kind, probe
+from barnlib.probes import first_of_each_kind, probe
 
 FEATURE_PENALTIES = tuple(float(penalty) for penalty in np.logspace(1, 6, 6))
 
@@ -68,20 +68,18 @@ def probed_places(study: Study, images: Sequence[str], *, pictures: int) -> NDAr
     ).places
 
 
-def seen_and_said(predictions: pd.DataFrame, probes: pd.DataFrame, accuracy: pd.DataFrame) -> pd.DataFrame:
-    """Attributes that a probe reads and questions ask for, side by side.
+def seen_and_said(probes: pd.DataFrame, accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Attributes that a probe reads and questions ask for, side by side; no rows where there is none of them.
 
     Args:
-        predictions: VQA-Scene answers; only question types that ask for an attribute count.
         probes: :func:`probed` of the same study.
-        accuracy: ``metrics.accuracy_table`` by backbone and question type.
+        accuracy: ``metrics.accuracy_table`` of VQA-Scene by backbone and question type.
 
     Returns:
-        Rows of `accuracy` of those question types, with `probe`, what the probe reads of that attribute.
+        Rows of `accuracy` whose question type asks for an attribute that was probed, with `probe`, what was read of it.
     """
-    asked = [name for name in ATTRIBUTES if name in set(predictions["question_type"])]
     read = probes[probes["measure"] == "accuracy"].set_index("property")["value"]
-    rows = accuracy[accuracy["question_type"].isin(asked)]
+    rows = accuracy[accuracy["question_type"].isin(read.index)]
     return rows.assign(probe=rows["question_type"].map(read))
 
 
