@@ -5,9 +5,8 @@ Out: a `Score`, which predict.py writes into the predictions table and baselines
      metrics.py aggregates the table.
 
 Scene questions: exact match after normalisation; with ten people's answers among the facts, the official accuracy of
-VQA. Descriptions: F1 over six facts, read by rule, within the
-tolerances below. Coordinates: strictly parsed and within a great-circle distance. An answer that cannot be
-read is wrong, never left out.
+VQA. Descriptions: F1 over six facts, read by rule, within the tolerances below. Coordinates: strictly parsed and within
+a great-circle distance. An answer that cannot be read is wrong, never left out.
 """
 
 import re

@@ -107,8 +107,11 @@ def test_probes_stand_beside_the_questions_that_ask_for_the_same():
         }
     )
     accuracy = accuracy_table(rows, ("backbone", "question_type"), rng=np.random.default_rng(0), resamples=5)
-    found = bounds.seen_and_said(rows, probes, accuracy).set_index("question_type")["probe"]
+    found = bounds.seen_and_said(probes, accuracy).set_index("question_type")["probe"]
     assert found.to_dict() == {"colour": 0.9, "shape": 0.8}
+    assert bounds.seen_and_said(probes[probes["measure"] == "R²"], accuracy).empty, (
+        "nothing on a photograph is probed"
+    )
 
 
 def test_text_bounds_come_from_the_cards_that_there_are(tiny_study, tiny_params, tmp_path, monkeypatch):

@@ -48,6 +48,15 @@ def test_each_task_asks_about_the_pictures_of_its_kind(pictures):
     assert all(len(items) == (2 if "card" in image else 6) for image, items in by_picture.items())
 
 
+@pytest.mark.parametrize("count", [0, 1, 12])
+def test_a_card_is_asked_once_by_each_task_however_many_a_scene_is_asked(pictures, count):
+    one = {"seismic_description": ["description"], "seismic_coordinates": ["coordinates"]}
+    for task in registry.ALL:
+        expected = one.get(task.name, [str(number) for number in range(count)])
+        of_kind = [made for made in pictures if made.kind == task.kind]
+        assert all(list(task.ask(made.facts, generator("asked"), count)) == expected for made in of_kind)
+
+
 def test_ids_and_types_of_question_are_one_task_s(pictures):
     items = asked(pictures)
     assert len({item.id for item in items}) == len(items)

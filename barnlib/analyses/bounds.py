@@ -17,7 +17,7 @@ from barnlib.components import checkpoint_path
 from barnlib.data.build import data_folder
 from barnlib.data.records import Picture, first_of_each_kind, read_pictures
 from barnlib.parameters import load_backbone, load_encoder
-from barnlib.probes import ATTRIBUTES, probe
+from barnlib.probes import probe
 from barnlib.study import Study
 
 FEATURE_PENALTIES = tuple(float(penalty) for penalty in np.logspace(1, 6, 6))
@@ -70,20 +70,18 @@ def probed_places(study: Study, images: Sequence[str], *, pictures: int) -> NDAr
     ).places
 
 
-def seen_and_said(predictions: pd.DataFrame, probes: pd.DataFrame, accuracy: pd.DataFrame) -> pd.DataFrame:
-    """Attributes that a probe reads and questions ask for, side by side.
+def seen_and_said(probes: pd.DataFrame, accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Attributes that a probe reads and questions ask for, side by side; no rows where there is none of them.
 
     Args:
-        predictions: VQA-Scene answers; only question types that ask for an attribute count.
         probes: :func:`probed` of the same study.
-        accuracy: ``metrics.accuracy_table`` by backbone and question type.
+        accuracy: ``metrics.accuracy_table`` of VQA-Scene by backbone and question type.
 
     Returns:
-        Rows of `accuracy` of those question types, with `probe`, what the probe reads of that attribute.
+        Rows of `accuracy` whose question type asks for an attribute that was probed, with `probe`, what was read of it.
     """
-    asked = [name for name in ATTRIBUTES if name in set(predictions["question_type"])]
     read = probes[probes["measure"] == "accuracy"].set_index("property")["value"]
-    rows = accuracy[accuracy["question_type"].isin(asked)]
+    rows = accuracy[accuracy["question_type"].isin(read.index)]
     return rows.assign(probe=rows["question_type"].map(read))
 
 

@@ -10,18 +10,27 @@ import pandas as pd
 from barnlib.tasks.registry import TASK_TITLES
 
 
-def hardest_title(probes: pd.DataFrame) -> str:
-    """The attribute that a probe reads worst from the study's features, whose rows come first.
+def hardest_attribute_title(probes: pd.DataFrame) -> str:
+    """The attribute that a probe reads worst from the study's features.
 
     Args:
         probes: the accuracies of ``ceiling.perception_ceiling``.
     """
-    own = probes[probes["kind"] == probes["kind"].iloc[0]]
-    hardest = own.loc[own["value"].idxmin()]
+    hardest = _hardest(probes)
     return (
         f"The hardest attribute to read is {hardest['property']}: {hardest['value']:.0%}, by chance "
         f"{hardest['chance']:.0%}"
     )
+
+
+def hardest_number_title(probes: pd.DataFrame) -> str:
+    """The number that a probe reads worst from the study's features.
+
+    Args:
+        probes: the R² of ``ceiling.perception_ceiling``.
+    """
+    hardest = _hardest(probes)
+    return f"The hardest number to read is {hardest['property']}: R² {hardest['value']:.2f}"
 
 
 def probe_title(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
@@ -31,10 +40,7 @@ def probe_title(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
         table: ``bounds.seen_and_said``.
     """
     best = table.loc[table.groupby("question_type")["estimate"].idxmax()]
-    gap = best["probe"] - best["estimate"]
-    if gap.isna().all():
-        return "No question asks for an attribute that a probe reads"
-    row = best.loc[gap.idxmax()]
+    row = best.loc[(best["probe"] - best["estimate"]).idxmax()]
     return (
         f"{row['question_type'].capitalize()}: a probe reads {row['probe']:.0%} from the features, "
         f"{titles[row['backbone']]} says {row['estimate']:.0%}"
@@ -54,8 +60,6 @@ def encoders_title(accuracy: pd.DataFrame) -> str:
 
 def gains_title(gains: pd.DataFrame, titles: Mapping[str, str]) -> str:
     """What the newest backbone gains over the oldest, by task."""
-    if gains.empty:
-        return "One backbone: nothing to gain"
     row = gains.iloc[0]
     told = ", ".join(f"{TASK_TITLES[one.task]} {100 * one.estimate:+.0f}" for one in gains.itertuples())
     return f"{titles[row['a']]} → {titles[row['b']]}, points: {told}"
@@ -94,3 +98,9 @@ def text_table(bounds: pd.DataFrame, titles: Mapping[str, str], scene_types: Seq
     rows = bounds.assign(task=bounds["question"].map(named)).dropna(subset=["task"])
     mean = rows.groupby(["task", "backbone"], sort=False)["accuracy"].mean().unstack("backbone")
     return mean.rename(index=TASK_TITLES, columns=dict(titles))
+
+
+def _hardest(probes: pd.DataFrame) -> pd.Series:
+    """The row with the lowest value among those of the study's features, which come first."""
+    own = probes[probes["kind"] == probes["kind"].iloc[0]]
+    return own.loc[own["value"].idxmin()]
