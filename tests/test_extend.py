@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from barnlib import parameters, predict
+from barnlib import study as study_module
 from barnlib.artefacts import read_json
 from barnlib.data.build import build_data, load_items
 from barnlib.data.dataset_card import make_card
@@ -326,7 +327,7 @@ def test_a_study_on_own_data_is_run(
     (tmp_path / file).write_text(yaml.safe_dump(yaml.safe_load(content) | {"base": "tiny"}), encoding="utf-8")
 
     monkeypatch.setattr(parameters, "PARAMS", params)
-    monkeypatch.setattr(parameters, "ROOT", tmp_path)
+    monkeypatch.setattr(study_module, "ROOT", tmp_path)
     monkeypatch.setenv("BARNLIB_RUNS", str(tmp_path / "runs"))
     study = load_study(Path(file).stem)
     table = pd.read_parquet(predict.evaluate_run(study, "plain", 0) / "predictions.parquet")
