@@ -111,30 +111,27 @@ def sources(start: Path) -> list[Path]:
         if file in found:
             continue
         found.add(file)
-        for name in _imported(file.read_text(), package.name):
-            relative = Path(*name.split(".")[1:])
-            for candidate in (package / relative.with_suffix(".py"), package / relative / "__init__.py"):
-                if candidate.exists():
-                    queue.append(candidate.resolve())
+        queue += _imported(file.read_text(), package)
     return sorted(found)
 
 
 @cache  # the Snakefile asks for most modules once for each rule
-def _imported(source: str, package: str) -> tuple[str, ...]:
-    """Dotted names that start with the package's name, from every import statement of a module's source."""
-    found: dict[str, None] = {}
+def _imported(source: str, package: Path) -> tuple[Path, ...]:
+    """The package's files that import statements of a module's source name, and those of the packages around them."""
+    names: dict[str, None] = {}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            named = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            named = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         else:
             continue
-        for name in names:
+        for name in named:
             first, *rest = name.split(".")
-            if first == package:
-                found |= dict.fromkeys(".".join([first, *rest[:depth]]) for depth in range(1, len(rest) + 1))
-    return tuple(found)
+            if first == package.name:
+                names |= dict.fromkeys("/".join(rest[:depth]) for depth in range(1, len(rest) + 1))
+    places = [place for name in names for place in (package / f"{name}.py", package / name / "__init__.py")]
+    return tuple(place.resolve() for place in places if place.exists())
 
 
 def code(start: Path) -> dict[str, Any]:

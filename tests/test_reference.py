@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -68,10 +69,19 @@ def test_a_package_has_a_page_with_its_modules_in_order():
     made = reference.pages(MODULES)
     packages = {path.parent.name for path in (ROOT / "barnlib").rglob("__init__.py")}
     assert set(made) == {f"api/{name}" for name in packages}
-    assert made["api/data"].startswith("# barnlib.data\n") and made["api/barnlib"].startswith("# barnlib\n")
+    headings = {page: re.findall(r"^# (.*)$", text, re.MULTILINE) for page, text in made.items()}
+    assert headings["api/data"] == ["barnlib.data"] and headings["api/barnlib"] == ["barnlib"]
     shown = [re.findall(r"^\(api-(.*)\)=$", text, re.MULTILINE) for text in made.values()]
     assert sorted(name for names in shown for name in names) == sorted(one.name for one in MODULES)
     assert all(names == sorted(names) for names in shown)
+
+
+def test_the_contents_of_a_page_end_at_its_modules():
+    """Sphinx copies them for every page of the book; with all names that took a third of its building."""
+    for text in reference.pages(MODULES).values():
+        _, matter, body = text.split("---\n", 2)
+        assert yaml.safe_load(matter) == {"tocdepth": 2}
+        assert {len(level) for level in re.findall(r"^(#+) (?:barnlib|`)", body, re.MULTILINE)} >= {1, 2, 3}
 
 
 def test_what_is_public_is_shown_in_its_order(page):

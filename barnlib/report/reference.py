@@ -4,7 +4,8 @@ In:  the sources of a package.
 Out: MyST pages, one for each package: of each module its docstring, then each public class and function with its
      signature and docstring.
 Next: ``barnlib.report.book`` puts them into the book under ``api/``. A page for each module would be several times as
-many pages as the rest of the book has, and the theme writes the whole table of contents into every page.
+many pages as the rest of the book has, and the theme writes the whole table of contents into every page. For the
+same reason a page's contents list its modules and not their thousand names, which are found by the search.
 
 Sources are parsed, not imported: the book is built where there may be no torch, and nothing runs. A docstring is text,
 not markup: it is escaped but for what is set in backticks, so that no docstring can break a page or the build.
@@ -23,6 +24,7 @@ LISTED = {"Args", "Attributes", "Raises"}  # "name: what it is", one or several
 FLOW = re.compile(r"^(In|Out|Next):\s+")  # of a module: what flows in, what flows out, where it goes next
 CODE = re.compile(r":\w+:`~?([^`]+)`|``([^`]+)``|`([^`]+)`|\b([\w/]+\.py)\b")
 PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+CONTENTS = "---\ntocdepth: 2\n---\n\n"  # the page's own contents end at the second level of headings
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -85,7 +87,7 @@ def pages(found: Sequence[Module]) -> dict[str, str]:
     made: dict[str, str] = {}
     for module in found:
         package = ".".join(["barnlib", *module.name.split(".")[:-1]])
-        made[module.page] = made.get(module.page, f"# {package}\n") + "\n" + section(module, found)
+        made[module.page] = made.get(module.page, f"{CONTENTS}# {package}\n") + "\n" + section(module, found)
     return made
 
 
