@@ -42,6 +42,7 @@ def started(*, server: bool = False) -> Iterator[object]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     browser = webdriver.Chrome(options=options, service=Service(driver))
     browser.set_page_load_timeout(300)
+    browser.set_script_timeout(300)  # axe over a page of the reference takes half a minute on a busy machine
     browser.execute_cdp_cmd("Network.enable", {})
     if not server:
         browser.execute_cdp_cmd("Network.emulateNetworkConditions", OFFLINE)
