@@ -163,7 +163,7 @@ def test_a_caption_agrees_with_the_earthquake(
     fields = {**vars(TOHOKU), "region": region, "latitude_deg": latitude, "longitude_deg": longitude}
     earthquake = Earthquake(**fields)
     text = card_caption(earthquake, np.random.default_rng(seed))
-    assert 30 <= len(text.split()) <= 45
+    assert 35 <= len(text.split()) <= 46
     truth = description_facts(earthquake)
     read = extract_facts(text)
     assert read.items() <= truth.items()

@@ -133,7 +133,7 @@ def write_coordinates(latitude_deg: float, longitude_deg: float) -> str:
 
 
 def card_caption(earthquake: Earthquake, rng: np.random.Generator) -> str:
-    """The dense caption of a card for the alignment stage, 26 to 45 words.
+    """The dense caption of a card for the alignment stage, 35 to 46 words with the regions of `earthquakes.REGIONS`.
 
     First where the marker is in coarse words, then region and coordinates, magnitude and depth class with the
     station (its coordinates or its distance), and the times of P and of S after P.
