@@ -224,6 +224,13 @@ def test_pages_can_be_read_without_seeing_them(html):
             )
 
 
+def test_the_contents_of_the_reference_list_modules(html):
+    soup = BeautifulSoup((html / "api" / "tasks.html").read_text(encoding="utf-8"), "html.parser")
+    listed = [link.text.strip() for link in soup.select(".bd-sidebar-secondary .toc-entry a")]
+    assert "barnlib.tasks.registry" in listed and all(name.startswith("barnlib.") for name in listed)
+    assert soup.select("article h3")
+
+
 def test_runs_have_pages_and_missing_ones_are_marked(html):
     text = (html / "runs.html").read_text(encoding="utf-8")
     assert text.count("evaluation <em>missing</em>") == 1
