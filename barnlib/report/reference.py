@@ -5,7 +5,7 @@ Out: MyST pages, one for each package: of each module its docstring, then each p
      signature and docstring.
 Next: ``barnlib.report.book`` puts them into the book under ``api/``. A page for each module would be several times as
 many pages as the rest of the book has, and the theme writes the whole table of contents into every page. For the
-same reason a page's contents list its modules and not their thousand names, which are found by the search.
+same reason a page's contents list its modules and not all that is in them: Sphinx copies them for every other page.
 
 Sources are parsed, not imported: the book is built where there may be no torch, and nothing runs. A docstring is text,
 not markup: it is escaped but for what is set in backticks, so that no docstring can break a page or the build.
