@@ -25,6 +25,21 @@ def simulate(
     return right, np.full(right.shape, float(questions)), truth
 
 
+@pytest.mark.parametrize("interval", [ratio_interval, proportion_interval])
+def test_a_seed_gives_the_same_interval_wherever_it_is_computed(interval) -> None:
+    right, asked, _ = simulate(np.random.default_rng(1), runs=3, images=40, image_sd=1.0, run_sd=0.2)
+    assert interval(right, asked, 7) == interval(right, asked, 7)
+    assert interval(right, asked, 7) != interval(right, asked, 8)
+
+
+def test_the_median_draws_runs_and_images_apart_from_a_seed() -> None:
+    runs, images = np.indices((6, 6))
+    values = runs.ravel() * 10.0 + images.ravel()
+    where = values, runs.ravel(), images.ravel()
+    of_seed, of_generator = (median_interval(*where, rng) for rng in (7, np.random.default_rng(7)))
+    assert (of_seed.low, of_seed.high) == (of_generator.low, of_generator.high)
+
+
 def test_one_run_agrees_with_cluster_robust_errors() -> None:
     rng = np.random.default_rng(0)
     counts = rng.integers(1, 9, 150)

@@ -14,6 +14,7 @@ from itertools import combinations, product
 import numpy as np
 import pandas as pd
 
+from barnlib.analyses.intervals import Rng
 from barnlib.analyses.jackknife import Jackknifed, estimated, jackknifed, mean
 from barnlib.analyses.layer_estimates import by_task, of_means, pictures_of
 from barnlib.analyses.representation_tables import ESTIMATE, estimate_columns
@@ -79,7 +80,7 @@ def _aligned(
 
 
 def neighbour_table(
-    runs: Sequence[States], rng: np.random.Generator, permutations: int, position: str = POSITION
+    runs: Sequence[States], rng: Rng, permutations: int, position: str = POSITION
 ) -> pd.DataFrame:
     """Nearest neighbours that the last layers of two backbones share, against items exchanged at random.
 

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from sklearn.neighbors import BallTree
 
+from barnlib.analyses.intervals import Rng
 from barnlib.analyses.metrics import PREDICTION_COLUMNS
 from barnlib.data.answers import EARTH_RADIUS_KM
 from barnlib.data.descriptions import FACTS, write_coordinates, write_description
@@ -44,7 +45,7 @@ def baseline_predictions(
     study: str,
     split: str,
     tolerance_km: float,
-    rng: np.random.Generator,
+    rng: Rng,
     names: Sequence[str] = BASELINES,
 ) -> pd.DataFrame:
     """Rows of the predictions table for each baseline and each item that it has an answer for.
@@ -66,6 +67,7 @@ def baseline_predictions(
     unknown = [name for name in names if name not in BASELINES]
     if unknown:
         raise ValueError(f"unknown baseline {', '.join(unknown)}; there are {', '.join(BASELINES)}")
+    rng = np.random.default_rng(rng)
     makers = {
         "most_frequent": lambda: most_frequent(train, tolerance_km, rng),
         "random_answer": lambda: random_answer(train, rng),

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from barnlib.analyses.calibration import BINS, CHUNK, equal_mass_bins, measures, risk_path
+from barnlib.analyses.intervals import Rng
 from barnlib.analyses.metrics import ESTIMATE_COLUMNS, accuracy_table, check_predictions, groups
 
 Array = NDArray[np.float64]
@@ -21,7 +22,7 @@ def reliability_table(
     by: Sequence[str] = ("backbone",),
     definition: str = "primary",
     *,
-    rng: np.random.Generator,
+    rng: Rng,
     bins: int = 10,
     resamples: int = 2000,
 ) -> pd.DataFrame:
@@ -74,7 +75,7 @@ def null_bands(
     by: Sequence[str] = ("task",),
     definition: str = "primary",
     *,
-    rng: np.random.Generator,
+    rng: Rng,
     draws: int = 1000,
     level: float = 0.95,
     bins: int = BINS,
@@ -94,7 +95,7 @@ def null_bands(
         ValueError: as :func:`resample`.
     """
     check_predictions(answers, (*by, definition, "correct"), (*by, "backbone"))
-    rows = []
+    rng, rows = np.random.default_rng(rng), []
     for key, group in groups(answers, (*by, "backbone")):
         if group[definition].isna().any():
             continue

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from barnlib.analyses.calibration import BINS, BOUNDS, CHUNK, MEASURES, measures
+from barnlib.analyses.intervals import Rng
 from barnlib.analyses.metrics import ESTIMATE_COLUMNS, check_predictions, groups
 from barnlib.analyses.replicates import image_draws, mean_over_runs
 
@@ -58,7 +59,7 @@ def resample(
     by: Sequence[str] = ("task",),
     definitions: Sequence[str] = ("primary",),
     *,
-    rng: np.random.Generator,
+    rng: Rng,
     resamples: int = 2000,
     bins: int = BINS,
 ) -> list[Resampled]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from barnlib.analyses.intervals import Resampling, ratio, resampled_variance, student_interval
+from barnlib.analyses.intervals import Resampling, Rng, ratio, resampled_variance, student_interval
 from barnlib.analyses.metrics import ESTIMATE_COLUMNS, paired_differences
 
 
@@ -34,7 +34,7 @@ def gain_difference(
     newest: str,
     *,
     tasks: tuple[str, str],
-    rng: np.random.Generator,
+    rng: Rng,
     resamples: int = 2000,
     level: float = 0.95,
 ) -> pd.DataFrame:

@@ -38,6 +38,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 Array = NDArray[np.float64]
+Rng = int | np.random.Generator  # a seed begins anew at each call (as in SciPy; Scientific Python's SPEC 7)
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,11 @@ class Resampling(TypedDict, total=False):
     """How the functions that make tables of intervals resample: their keywords, handed on to the intervals as they are.
 
     Attributes:
-        rng: draws the resamples.
+        rng: draws the resamples; from a seed, the same quantity has the same interval wherever it is computed.
         resamples, level: as in :func:`ratio_interval`, which has the defaults.
     """
 
-    rng: Required[np.random.Generator]
+    rng: Required[Rng]
     resamples: int
     level: float
 
@@ -69,7 +70,7 @@ class Resampling(TypedDict, total=False):
 def ratio_interval(
     numerators: ArrayLike,
     denominators: ArrayLike,
-    rng: np.random.Generator,
+    rng: Rng,
     *,
     resamples: int = 2000,
     level: float = 0.95,
@@ -115,7 +116,7 @@ def ratio_interval(
 def proportion_interval(
     numerators: ArrayLike,
     denominators: ArrayLike,
-    rng: np.random.Generator,
+    rng: Rng,
     *,
     resamples: int = 2000,
     level: float = 0.95,
@@ -139,7 +140,7 @@ def median_interval(
     values: ArrayLike,
     runs: ArrayLike,
     images: ArrayLike,
-    rng: np.random.Generator,
+    rng: Rng,
     *,
     resamples: int = 2000,
     level: float = 0.95,
@@ -165,6 +166,7 @@ def median_interval(
         raise ValueError("values hold NaN; give an answer without a value as infinity")
     if not len(value):
         return NOTHING
+    rng = np.random.default_rng(rng)
     order = np.argsort(value, kind="stable")
     value, run_of, image_of = value[order], run_of[order], image_of[order]
     chunk = max(1, 4_000_000 // len(value))
@@ -219,9 +221,7 @@ def student_interval(
     return Interval(float(estimate), float(np.sqrt(variance)), low, high)
 
 
-def resampled_variance(
-    sums: Array, statistic: Callable[[Array], Array], rng: np.random.Generator, resamples: int
-) -> float:
+def resampled_variance(sums: Array, statistic: Callable[[Array], Array], rng: Rng, resamples: int) -> float:
     """Variance of a statistic of sums over resamples of n - 1 of n clusters; NaN for one cluster.
 
     Args:
@@ -231,7 +231,7 @@ def resampled_variance(
     clusters = len(sums)
     if clusters < 2:
         return float("nan")
-    chosen = rng.integers(clusters, size=(resamples, clusters - 1), dtype=np.int32)
+    chosen = np.random.default_rng(rng).integers(clusters, size=(resamples, clusters - 1), dtype=np.int32)
     totals = np.stack([column[chosen].sum(1) for column in sums.T], axis=1)
     return float(np.var(statistic(totals), ddof=1))
 

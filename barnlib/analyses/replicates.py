@@ -14,12 +14,12 @@ images twice, and its percentiles would miss the truth.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from barnlib.analyses.intervals import NOTHING, Interval, student_interval
+from barnlib.analyses.intervals import NOTHING, Interval, Rng, student_interval
 
 Array = NDArray[np.float64]
 
 
-def image_draws(rng: np.random.Generator, resamples: int, images: int) -> Array:
+def image_draws(rng: Rng, resamples: int, images: int) -> Array:
     """How often each image is drawn in each resample of n - 1 of n images: float64[resamples, images].
 
     Raises:
@@ -29,7 +29,8 @@ def image_draws(rng: np.random.Generator, resamples: int, images: int) -> Array:
         raise ValueError(f"resamples must be 2 or more, not {resamples}")
     if images < 2:
         return np.ones((resamples, images))
-    return rng.multinomial(images - 1, np.full(images, 1 / images), size=resamples).astype(np.float64)
+    share = np.full(images, 1 / images)
+    return np.random.default_rng(rng).multinomial(images - 1, share, size=resamples).astype(np.float64)
 
 
 def mean_over_runs(

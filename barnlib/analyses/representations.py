@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from barnlib.analyses.intervals import Rng
+
 Array = NDArray[np.float64]
 FEWEST = 5  # items for a debiased alignment with one left out
 
@@ -176,13 +178,13 @@ def shared_neighbours(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> Array:
 
 
 def permuted_neighbours(
-    pairs: Sequence[tuple[NDArray[np.bool_], NDArray[np.bool_]]], rng: np.random.Generator, permutations: int
+    pairs: Sequence[tuple[NDArray[np.bool_], NDArray[np.bool_]]], rng: Rng, permutations: int
 ) -> Array:
     """Mean shared neighbours over the pairs when the second's items are exchanged at random: float64[permutations].
 
     All pairs are exchanged in the same way, because they hold the same items.
     """
-    found = np.empty(permutations)
+    rng, found = np.random.default_rng(rng), np.empty(permutations)
     for number in range(permutations):
         order = rng.permutation(len(pairs[0][0]))
         found[number] = np.mean([shared_neighbours(a, b[order][:, order]).mean() for a, b in pairs])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from barnlib.analyses.agreement import CELLS, COEFFICIENTS, MEASURES, bounds, coefficients
 from barnlib.analyses.instances import ITEM_COLUMNS, STRATA, Pair, pairs, solved
+from barnlib.analyses.intervals import Rng
 from barnlib.analyses.metrics import groups
 from barnlib.analyses.replicates import image_draws
 
@@ -45,7 +46,7 @@ def compare_runs(
     predictions: pd.DataFrame,
     by: Sequence[str] = ("task",),
     *,
-    rng: np.random.Generator,
+    rng: Rng,
     resamples: int = 2000,
     strata: Sequence[str] = STRATA,
 ) -> list[RunPairs]:

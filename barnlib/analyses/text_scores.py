@@ -20,7 +20,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
 from sacrebleu.metrics.bleu import BLEU
 
-from barnlib.analyses.intervals import Interval, resampled_variance, student_interval
+from barnlib.analyses.intervals import Interval, Rng, resampled_variance, student_interval
 from barnlib.analyses.metrics import ESTIMATE_COLUMNS, check_predictions, estimate_row, groups, ratio_table
 
 MEASURES = ("BLEU", "ROUGE-L", "CIDEr-D")
@@ -134,7 +134,7 @@ def text_scores(
     predictions: pd.DataFrame,
     by: Sequence[str] = ("backbone", "condition"),
     *,
-    rng: np.random.Generator,
+    rng: Rng,
     resamples: int = 2000,
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -169,7 +169,7 @@ def text_scores(
 
 
 def _bleu_interval(
-    group: pd.DataFrame, counts: NDArray[np.int64], rng: np.random.Generator, resamples: int, level: float
+    group: pd.DataFrame, counts: NDArray[np.int64], rng: Rng, resamples: int, level: float
 ) -> Interval:
     """BLEU of a group with its interval over pictures and runs.
 

@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from barnlib.analyses.intervals import Rng
+
 Array = NDArray[np.float64]
 AXES = ("encoder", "backbone", "seed", "item")
 
@@ -103,7 +105,7 @@ def variance_table(
     scores: Array,
     images: Sequence[str],
     *,
-    rng: np.random.Generator,
+    rng: Rng,
     resamples: int = 2000,
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -124,7 +126,7 @@ def variance_table(
     found = components(values)
     _, of = np.unique(np.asarray(images), return_inverse=True)
     rows_of = [np.flatnonzero(of == image) for image in range(int(of.max()) + 1)]
-    drawn = []
+    rng, drawn = np.random.default_rng(rng), []
     for _ in range(resamples if len(rows_of) > 1 else 0):
         chosen = np.concatenate([rows_of[image] for image in rng.integers(len(rows_of), size=len(rows_of))])
         again = components(values[..., chosen])

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from barnlib.analyses.intervals import Rng
 from barnlib.data.answers import stated_facts
 from barnlib.data.descriptions import (
     DISTANCE_SENTENCES,
@@ -44,7 +45,7 @@ def restated(reference: str, facts: Mapping[str, Any], changed: Mapping[str, Any
     )
 
 
-def with_wrong_facts(predictions: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+def with_wrong_facts(predictions: pd.DataFrame, rng: Rng) -> pd.DataFrame:
     """Each description of a table with none to all of its facts made wrong, and once reworded with all facts right.
 
     A wrong value is that of another description of the table, and wrong by the tolerances of scoring.py. Facts are
@@ -62,7 +63,7 @@ def with_wrong_facts(predictions: pd.DataFrame, rng: np.random.Generator) -> pd.
     """
     items = predictions[predictions["task"] == "seismic_description"].drop_duplicates("item")
     stated = [stated_facts(reference) for reference in items["reference"]]
-    rows = []
+    rng, rows = np.random.default_rng(rng), []
     for row, facts in zip(items.to_dict("records"), stated, strict=True):
         changed: dict[str, Any] = {}
         versions = {"0": row["reference"]}

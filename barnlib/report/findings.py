@@ -7,9 +7,9 @@ Out: tables and Markdown for the results notebook, which glues them for the fron
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from barnlib.analyses.intervals import Rng
 from barnlib.analyses.metrics import accuracy_table, paired_differences
 from barnlib.data.records import TASKS
 from barnlib.tasks.registry import TASK_TITLES
@@ -25,9 +25,7 @@ def titled(table: pd.DataFrame) -> pd.DataFrame:
     return ordered.assign(task=ordered["task"].map(TASK_TITLES))
 
 
-def learned(
-    predictions: pd.DataFrame, baseline: pd.DataFrame, *, rng: np.random.Generator, resamples: int
-) -> pd.DataFrame:
+def learned(predictions: pd.DataFrame, baseline: pd.DataFrame, *, rng: Rng, resamples: int) -> pd.DataFrame:
     """Which question types each backbone answers from the picture.
 
     A type is learned if the score with the picture is above the score with a blank one (paired, interval above zero)
