@@ -179,11 +179,14 @@ def atlas_text(rng: np.random.Generator) -> str:
         point = text_earthquake(rng, held_out=held_out)
         wording = ATLAS_WORDINGS[int(rng.integers(len(ATLAS_WORDINGS)))]
         lines.append(
-            wording.format(
-                region=point.region,
-                at=f"latitude {point.latitude_deg:.1f}, longitude {point.longitude_deg:.1f}",
-                **descriptions.coarse_place(point.latitude_deg, point.longitude_deg),
-            ).replace("..", ".")
+            descriptions.filled(
+                wording,
+                {
+                    "region": point.region,
+                    "at": f"latitude {point.latitude_deg:.1f}, longitude {point.longitude_deg:.1f}",
+                    **descriptions.coarse_place(point.latitude_deg, point.longitude_deg),
+                },
+            )
         )
     return "\n".join(lines)
 

@@ -12,10 +12,12 @@ weigh less in a batch of a tokenizer that cuts the others into more pieces, and 
 likelihood.
 
 Several processes, one for each GPU, share the packs of an optimiser step out among themselves (processes.py): the same
-steps on the same pictures, whatever their number, and the same numbers but for rounding.
+steps on the same pictures, whatever their number, and the same numbers but for rounding. With dropout a pack must
+be the same, too: more processes than leave each a whole pack are refused.
 """
 
 import logging
+import math
 import shutil
 import sys
 from contextlib import nullcontext
@@ -88,6 +90,18 @@ def train_run(study: Study, backbone: str, seed: int, processes: int = 1, sharde
         )
     if study.finetune.method == "qlora":
         require_bitsandbytes(study.name)
+    at_once, batch, dropout = (
+        study.compute.images_at_once,
+        study.finetune.batch_images,
+        study.finetune.lora.dropout,
+    )
+    share = math.ceil(batch / processes)
+    if dropout and min(at_once, batch) > share:
+        raise ValueError(
+            f"params/studies/{study.name}.yaml: dropout is drawn for a pack, which must not depend on the number of "
+            f"processes; {processes} of them have {share} of a step's {batch} pictures each, found "
+            f"'compute.images_at_once' {at_once}, expected at most {share} (or 'finetune.lora.dropout' 0)"
+        )
     if processes == 1:
         return train_share(study, backbone, seed, ALONE)
     launch(MODULE, [study.model_dump_json(), backbone, str(seed), str(processes), str(sharded)], processes)

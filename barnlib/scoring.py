@@ -17,7 +17,7 @@ from typing import Any
 
 from barnlib.data.answers import coordinate_stage, find_coordinates, find_facts, great_circle_km
 from barnlib.data.descriptions import FACTS
-from barnlib.data.earthquakes import REGIONS
+from barnlib.data.earthquakes import region_names
 from barnlib.vqa_accuracy import AGREE, agreement, vqa_accuracy
 
 # A number is right within this share of the truth, a distance also within one degree; others must be equal.
@@ -119,8 +119,7 @@ def score_description(answer: str, facts: Mapping[str, Any]) -> Score:
         raise ValueError(
             f"a description is scored with {', '.join(FACTS)}; the facts lack {', '.join(missing)}"
         )
-    regions = REGIONS if facts["region"] in REGIONS else (*REGIONS, facts["region"])
-    found = find_facts(answer, regions)
+    found = find_facts(answer, (*region_names(), facts["region"]))
     verdicts = {name: judge_fact(name, found.get(name, ()), facts[name]) for name in FACTS}
     right = sum(verdict == "right" for verdict in verdicts.values())
     stated = sum(verdict != "missing" for verdict in verdicts.values())

@@ -67,6 +67,7 @@ def test_a_description_reads_back_as_its_facts(facts: dict, seed: int) -> None:
     assert extract_facts(text) == facts
     assert set(find_facts(text)) == set(FACTS)
     assert 25 <= len(text.split()) <= 45
+    assert not re.search(r"\ba [aeio]", text)
     assert text.count(facts["region"].rstrip(".")) == 1
     assert sorted(re.findall(r"\d+", text)) == sorted(str(facts[name]) for name in FACTS[3:])
 

@@ -59,6 +59,15 @@ def test_who_shares_a_model_looks_at_all_items_and_others_at_their_part(tiny_stu
             assert stage.look.__self__._processes == expected
 
 
+def test_dropout_must_not_depend_on_the_number_of_processes(tiny_study):
+    lora = tiny_study.finetune.lora.model_copy(update={"dropout": 0.1})
+    tuning = tiny_study.finetune.model_copy(update={"lora": lora, "batch_images": 16})
+    compute = tiny_study.compute.model_copy(update={"images_at_once": 6})
+    study = tiny_study.model_copy(update={"finetune": tuning, "compute": compute})
+    with pytest.raises(ValueError, match=r"tiny\.yaml.*'compute\.images_at_once' 6, expected at most 4"):
+        finetune.train_run(study, "plain", 0, processes=4)
+
+
 @pytest.mark.parametrize(("sharded", "asked"), [(False, 0), (True, 1)])
 def test_who_shares_a_model_takes_part_in_the_preflight_and_others_hear_of_it(
     tiny_study, tmp_path, monkeypatch, sharded, asked

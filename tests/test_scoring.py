@@ -96,6 +96,15 @@ def test_naming_every_region_does_not_pay() -> None:
     assert judge("seismic_description", "Banda Sea Turkey Nepal Hawaii", TRUTH).score == 0
 
 
+@pytest.mark.parametrize("region", ["Off Coast Of Costa Rica", "South Of Fiji Islands"])
+def test_another_region_of_the_earth_is_wrong_not_missing_or_right(region: str) -> None:
+    truth = {**TRUTH, "region": "Costa Rica"}
+    answer = write_description({**truth, "region": region}, np.random.default_rng(0))
+    result = judge("seismic_description", answer, truth)
+    assert result.details["verdicts"]["region"] == "wrong"
+    assert result.score == pytest.approx(2 * 5 / (6 + 6))
+
+
 def test_a_region_outside_the_list_is_known_from_the_truth() -> None:
     truth = {**TRUTH, "region": "Near East Coast Of Honshu, Japan"}
     answer = write_description(truth, np.random.default_rng(0))

@@ -20,6 +20,7 @@ from barnlib.data.descriptions import (
     FACTS,
     SOURCE_SENTENCES,
     TIME_SENTENCES,
+    filled,
     write_description,
 )
 from barnlib.scoring import fact_is_right
@@ -38,8 +39,8 @@ def restated(reference: str, facts: Mapping[str, Any], changed: Mapping[str, Any
         ValueError: a reference that is not in one of the wordings of descriptions.py.
     """
     for wording in _wordings():
-        if _filled(wording, facts) == reference:
-            return _filled(wording, {**facts, **changed})
+        if filled(wording, facts) == reference:
+            return filled(wording, {**facts, **changed})
     raise ValueError(
         f"the reference {reference!r} is in none of the {len(_wordings())} wordings of descriptions"
     )
@@ -89,7 +90,3 @@ def _other(name: str, truth: Any, stated: Sequence[Mapping[str, Any]], rng: np.r
 def _wordings() -> tuple[str, ...]:
     groups = product(SOURCE_SENTENCES, DISTANCE_SENTENCES, TIME_SENTENCES)
     return tuple(" ".join(order) for sentences in groups for order in permutations(sentences))
-
-
-def _filled(wording: str, facts: Mapping[str, Any]) -> str:
-    return wording.format(**facts).replace("..", ".")  # as write_description: a region may end in a full stop

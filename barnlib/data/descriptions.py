@@ -109,8 +109,13 @@ def write_description(facts: Mapping[str, Any], rng: np.random.Generator) -> str
     if missing:
         raise ValueError(f"a description needs the facts {', '.join(FACTS)}; missing: {', '.join(missing)}")
     sentences = [_pick(group, rng) for group in (SOURCE_SENTENCES, DISTANCE_SENTENCES, TIME_SENTENCES)]
-    text = " ".join(sentences[i] for i in rng.permutation(len(sentences))).format(**facts)
-    return text.replace("..", ".")  # a region's name may end in a full stop
+    return filled(" ".join(sentences[i] for i in rng.permutation(len(sentences))), facts)
+
+
+def filled(wording: str, facts: Mapping[str, Any]) -> str:
+    """A wording with its facts, as one writes it: one full stop after `Aleutian Is.`, `an` before a vowel."""
+    text = wording.format(**facts)
+    return text.replace("..", ".").replace(" a intermediate", " an intermediate")
 
 
 def description_questions(rng: np.random.Generator) -> str:
@@ -140,15 +145,15 @@ def card_caption(earthquake: Earthquake, rng: np.random.Generator) -> str:
     """
     longitude_deg = earthquake.longitude_deg
     groups = (CAPTION_PLACES, CAPTION_COORDINATES, CAPTION_STATIONS, CAPTION_TIMES)
-    text = " ".join(_pick(group, rng) for group in groups).format(
+    facts = {
         **description_facts(earthquake),
         **coarse_place(earthquake.latitude_deg, longitude_deg),
-        latitude=_latitude_text(earthquake.latitude_deg),
-        longitude=_longitude_text(longitude_deg),
-        station_latitude=_latitude_text(earthquake.station_latitude_deg),
-        station_longitude=_longitude_text(earthquake.station_longitude_deg),
-    )
-    return text.replace("..", ".")
+        "latitude": _latitude_text(earthquake.latitude_deg),
+        "longitude": _longitude_text(longitude_deg),
+        "station_latitude": _latitude_text(earthquake.station_latitude_deg),
+        "station_longitude": _longitude_text(earthquake.station_longitude_deg),
+    }
+    return filled(" ".join(_pick(group, rng) for group in groups), facts)
 
 
 def coarse_place(latitude_deg: float, longitude_deg: float) -> dict[str, str]:
