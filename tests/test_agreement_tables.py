@@ -51,9 +51,16 @@ def test_the_variance_over_seeds_is_that_of_the_jackknife(rows: pd.DataFrame, se
         each = phi(some, "a", "b")
         left = [np.mean([v for both, v in each.items() if seed not in both]) for seed in range(3)]
         by_seed = 2 / 3 * np.sum((left - np.mean(left)) ** 2)  # Efron & Tibshirani (1993), formula 11.5
-        together = stats.t.ppf(0.975, 39) * np.sqrt(by_image + by_seed)
+        moved = [
+            pair.draws[:, [seed not in both for both in pair.seeds], PHI].mean(1) - left[seed]
+            for seed in range(3)
+        ]
+        of_images = np.mean([2 / 3 * np.sum((one - one.mean()) ** 2) for one in np.array(moved).T])
+        together = stats.t.ppf(0.975, 39) * np.sqrt(by_image + by_seed - of_images)
         half = max(together, stats.t.ppf(0.975, 2) * np.sqrt(by_seed))
-        assert found["se"] == pytest.approx(np.sqrt(by_image + by_seed))
+        assert 0 < of_images < by_seed
+        assert found["se"] == pytest.approx(np.sqrt(by_image + by_seed - of_images))
+        assert found["se_runs"] == pytest.approx(np.sqrt(by_seed))
     assert (found["low"], found["high"]) == pytest.approx(
         (max(found["estimate"] - half, -1), found["estimate"] + half)
     )
@@ -144,6 +151,23 @@ def test_all_right_and_nothing() -> None:
     single = agreement_table(compare_runs(one_picture, rng=RNG(0), resamples=20)).set_index("measure")
     assert single.loc["phi_pooled", "estimate"] == 0
     assert single.loc["phi_pooled", ["low", "high"]].isna().all()
+
+
+@pytest.mark.slow
+def test_the_standard_error_is_near_the_spread_where_seeds_do_not_differ() -> None:
+    """Counting the images' chance with seeds again makes it twice as large."""
+    found = []
+    for number in range(40):
+        same = answers({"a": 0.5, "b": 0.5}, seeds=3, images=80, questions=2, seed=number)
+        compared = compare_runs(same, rng=RNG(number), resamples=200)
+        phi_of = agreement_table(compared).query("a == 'a' and b == 'b' and measure == 'phi_stratified'")
+        found.append(
+            [*phi_of[["estimate", "se"]].iloc[0], *against_floor(compared).iloc[0][["estimate", "se"]]]
+        )
+    phi_real, floor_real = np.std(np.array(found, dtype=float)[:, [0, 2]], axis=0, ddof=1)
+    phi_said, floor_said = np.mean(np.array(found, dtype=float)[:, [1, 3]], axis=0)
+    assert 0.8 < phi_said / phi_real < 1.4
+    assert 0.8 < floor_said / floor_real < 1.6
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 from barnlib.analyses.intervals import (
     median_interval,
@@ -87,6 +88,38 @@ def test_empty_cells_runs_and_images_are_ignored() -> None:
     wider = [np.pad(array, ((0, 1), (0, 5))) for array in (right, asked)]
     plain = ratio_interval(right, asked, np.random.default_rng(0))
     assert ratio_interval(*wider, np.random.default_rng(0)) == plain
+
+
+def test_effects_of_runs_and_images_alone_add_up() -> None:
+    """Nothing is left beside them that both variances would hold, so nothing is taken off."""
+    rng = np.random.default_rng(5)
+    runs, images = rng.normal(size=(4, 1)), rng.normal(size=(1, 60))
+    interval = ratio_interval(runs + images, np.ones((4, 60)), 0, resamples=20_000)
+    assert interval.se**2 == pytest.approx(runs.var(ddof=1) / 4 + images.var(ddof=1) / 60, rel=0.03)
+
+
+def test_a_standard_error_over_a_few_runs_is_exact_and_not_drawn() -> None:
+    right, asked, _ = simulate(np.random.default_rng(6), runs=3, images=50, image_sd=1.0, run_sd=0.5)
+    of_runs = right.mean(1)
+    for seed in range(3):
+        assert ratio_interval(right, asked, seed).se_runs == pytest.approx(of_runs.std(ddof=1) / np.sqrt(3))
+    assert np.isnan(ratio_interval(right[:1], asked[:1], 0).se_runs)
+
+
+@pytest.mark.parametrize("wrong", [1, 3, 30])
+def test_a_share_of_independent_answers_is_clopper_pearson(wrong: int) -> None:
+    right = np.ones((1, 150))
+    right[0, :wrong] = 0
+    interval = proportion_interval(right, np.ones((1, 150)), 0, resamples=20_000)
+    low, high = proportion_confint(150 - wrong, 150, method="beta")
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.004)
+
+
+def test_one_error_does_not_make_a_share_surer() -> None:
+    right = np.ones((3, 150))
+    sure = proportion_interval(right, np.ones((3, 150)), 0)
+    right[0, 0] = 0
+    assert proportion_interval(right, np.ones((3, 150)), 0).low < sure.low
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:

@@ -99,6 +99,21 @@ def test_the_table_has_intervals_over_pictures() -> None:
     assert one["share_low"].isna().all() and one["share"].notna().all()
 
 
+@pytest.mark.slow
+def test_an_interval_of_a_share_covers_the_truth() -> None:
+    """Chance of a seed on an item, which a resample holds twice, must not pass for a difference between runs."""
+    covered = []
+    for number in range(60):
+        rng = RNG(number)
+        runs = simulated((3, 3, 2, 1), rng, {"encoder": 0.004, "backbone": 0.0003, "seed": 0.0004})
+        truth = shares(components(np.repeat(runs, 2, axis=-1)), BETWEEN_RUNS)["encoder"]
+        scores = runs + simulated((3, 3, 2, 150), rng, {"item": 0.05, "seed × item": 0.12})
+        found = variance_table(scores, [f"{n}.png" for n in range(150)], rng=rng, resamples=100)
+        row = found.set_index("term").loc["encoder"]
+        covered.append(row["share_of_runs_low"] <= truth <= row["share_of_runs_high"])
+    assert np.mean(covered) >= 0.9
+
+
 def test_what_cannot_be_split_is_refused() -> None:
     with pytest.raises(ValueError, match=r"found shape \(2, 2, 1, 1\)"):
         components(np.ones((2, 2, 1, 1)))

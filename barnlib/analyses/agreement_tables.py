@@ -17,14 +17,15 @@ from barnlib.analyses.run_pairs import RunPairs
 
 Array = NDArray[np.float64]
 
-INTERVAL_COLUMNS = ("estimate", "se", "low", "high", "bound_low", "bound_high")
+INTERVAL_COLUMNS = ("estimate", "se", "se_runs", "low", "high", "bound_low", "bound_high")
 
 
 def agreement_table(compared: Sequence[RunPairs], *, level: float = 0.95) -> pd.DataFrame:
     """Each measure, the mean over pairs of runs, with its interval over images and seeds.
 
     The variance over seeds is that of the jackknife, both sides losing a seed at once, and needs three; with fewer the
-    interval speaks of other images only. It holds some of the images' chance twice, so it errs on the wide side.
+    interval speaks of other images only. What the jackknife owes to the images is taken off: what it would be on
+    resampled images if seeds did not differ.
 
     Returns:
         `kind` (`backbones`, or `seeds` of one), `a`, `b`, the group's columns, `measure`, `estimate`, `se`, `low`,
@@ -38,7 +39,8 @@ def agreement_table(compared: Sequence[RunPairs], *, level: float = 0.95) -> pd.
             **_from_variances(
                 float(pair.values[:, place].mean()),
                 pair.draws[:, :, place].mean(1),
-                _without_each(pair, place, pair),
+                _without_each(pair, pair.values[:, place], pair),
+                _without_each(pair, pair.draws[:, :, place].T, pair),
                 pair,
                 level,
             ),
@@ -80,11 +82,13 @@ def against_floor(
             expected = _geometric([side.values[:, place].mean() for side in known])
             drawn = _geometric([side.draws[:, :, place].mean(1) for side in known])
             between = pair.draws[:, :, place].mean(1) - drawn
-            left = _without_each(pair, place, pair) - _geometric(
-                [_without_each(side, place, pair) for side in known]
+            left, left_drawn = (
+                _without_each(pair, values(pair), pair)
+                - _geometric([_without_each(side, values(side), pair) for side in known])
+                for values in (lambda one: one.values[:, place], lambda one: one.draws[:, :, place].T)
             )
             estimate = float(pair.values[:, place].mean() - expected)
-            row |= _from_variances(estimate, between, left, pair, level)
+            row |= _from_variances(estimate, between, left, left_drawn, pair, level)
         rows.append({**row, "bound_low": np.nan, "bound_high": np.nan})
     return _as_table(rows, compared)
 
@@ -99,38 +103,40 @@ def _geometric(values: Sequence[Any]) -> Any:
     return np.sqrt(first * second)
 
 
-def _without_each(pair: RunPairs, place: int, of: RunPairs) -> Array:
+def _without_each(pair: RunPairs, values: Array, of: RunPairs) -> Array:
     """For each seed of some pairs, the mean of a measure over those pairs of runs that it has no part in.
 
     Args:
-        place: of the measure in `MEASURES`.
+        values: float64[pairs of runs, ...], the measure of each, as it is or on resampled images.
         of: the pairs of runs whose seeds are left out, one after the other.
 
     Returns:
-        float64[seeds]; NaN where no pair is left, as of one or two seeds.
+        float64[seeds, ...]; NaN where no pair is left, as of one or two seeds.
     """
     found = []
     for seed in sorted({seed for both in of.seeds for seed in both}):
-        values = zip(pair.seeds, pair.values[:, place], strict=True)
-        kept = [value for both, value in values if seed not in both]
-        found.append(np.mean(kept) if kept else np.nan)
+        kept = values[[seed not in both for both in pair.seeds]]
+        found.append(kept.mean(0) if len(kept) else np.full(values.shape[1:], np.nan))
     return np.array(found)
 
 
 def _from_variances(
-    estimate: float, drawn: Array, left: Array, pair: RunPairs, level: float
+    estimate: float, drawn: Array, left: Array, left_drawn: Array, pair: RunPairs, level: float
 ) -> dict[str, float]:
-    """An interval from replicates over images, and from the estimates with each seed left out."""
+    """An interval from an estimate's replicates over images, and from it and them with each seed left out."""
     if np.isnan(estimate):
         return vars(NOTHING)
     known = drawn[~np.isnan(drawn)]
     by_image = float(np.var(known, ddof=1)) if len(known) > len(drawn) / 2 else float("nan")
     seeds = len(left)
     jackknifed = not np.isnan(left).any()
-    by_run = (seeds - 1) * float(np.var(left)) if jackknifed else 0.0
+    by_run = cell = 0.0
+    if jackknifed:
+        by_run = (seeds - 1) * float(np.var(left))
+        cell = (seeds - 1) * float(np.nanmean(np.var(left_drawn - left[:, None], axis=0)))
     runs, images = seeds if jackknifed else 1, pair.counts["images"]
     return vars(
-        student_interval(estimate, by_image, by_run, 0.0, images, runs, level=level, bounds=(-1.0, 1.0))
+        student_interval(estimate, by_image, by_run, cell, images, runs, level=level, bounds=(-1.0, 1.0))
     )
 
 

@@ -13,14 +13,14 @@ Out: an estimate with an interval, for the modules that make tables: metrics.py,
 | a median, maybe infinite: it has no standard error | percentiles of resampled images and runs | :func:`median_interval` |
 | a share of variance: bounded, skewed, often 0 | percentiles of resampled images | `variance_table` (variance.py) |
 
-All but the last two end in :func:`student_interval`, which puts the parts together; only of a share that is 0 or 1 on
-every image does Clopper and Pearson's take its place.
+All but the last two end in :func:`student_interval`, which puts the parts together, and a share's errors then in Korn
+and Graubard's interval, which stays right near 0 and 1.
 
 Answers to questions on one image are not independent, and neither are the answers of one trained run:
 images and seeds are two crossed levels of clusters. Both are resampled, each with one draw fewer than there
 are clusters, which keeps the variance of a mean unbiased even with three seeds (Rao & Wu 1988, JASA
-83:231). Chance that belongs to one run on one image would be counted in both and is taken off once
-(Cameron, Gelbach & Miller 2011, JBES 29:238).
+83:231). What is left of one run on one image beside the effects of both is in both variances and is taken off once
+(McCullagh 2000, Bernoulli 6:285; Owen 2007, Ann. Appl. Stat. 1:386).
 
 Percentiles of resampled means cannot reach the nominal coverage with three seeds: they never leave the
 range of the three. So the bootstrap gives standard errors, and the interval is the wider of two: Student's
@@ -29,7 +29,7 @@ simulation it covers 92 to 99 % at a nominal 95 (tests/test_intervals.py).
 """  # noqa: E501
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Required, TypedDict
 
 import numpy as np
@@ -43,15 +43,21 @@ Rng = int | np.random.Generator  # a seed begins anew at each call (as in SciPy;
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate, its standard error and its interval; NaN where there is none."""
+    """An estimate with its interval; NaN where there is none.
+
+    Attributes:
+        se: standard error over images and runs together.
+        se_runs: standard error over runs alone; NaN where there is one run, or none that varies.
+    """
 
     estimate: float
     se: float
+    se_runs: float
     low: float
     high: float
 
 
-NOTHING = Interval(*[float("nan")] * 4)
+NOTHING = Interval(*[float("nan")] * 5)
 
 
 class Resampling(TypedDict, total=False):
@@ -109,7 +115,7 @@ def ratio_interval(
         resampled_variance(np.stack([upper.sum(axis), lower.sum(axis)], axis=1), ratio, rng, resamples)
         for axis in (0, 1)
     )
-    cell = _cell_variance(upper, lower, estimate)
+    cell = _cell_variance((upper - estimate * lower) / lower.sum())
     return student_interval(estimate, by_image, by_run, cell, images, runs, level=level, bounds=bounds)
 
 
@@ -121,19 +127,29 @@ def proportion_interval(
     resamples: int = 2000,
     level: float = 0.95,
 ) -> Interval:
-    """`ratio_interval` for a share between 0 and 1.
+    """`ratio_interval` for a share between 0 and 1, near whose ends no interval of equal sides is right.
 
-    Where all are 0 or all are 1, resampling sees no uncertainty; there the interval is Clopper and Pearson's
-    with one trial per image, as if the answers on one image always agreed.
+    The interval is Clopper and Pearson's for as many trials as would give the standard errors of `ratio_interval`, the
+    larger of the two at its degrees of freedom (Korn & Graubard 1998, Survey Methodology 24:193), and for no more than
+    there are. Where all are 0 or all are 1, resampling sees no uncertainty; there it is one trial per image, as if the
+    answers on one image always agreed.
     """
     interval = ratio_interval(
         numerators, denominators, rng, resamples=resamples, level=level, bounds=(0.0, 1.0)
     )
-    if interval.se > 0 or interval.estimate not in (0.0, 1.0):
+    share, asked = interval.estimate, np.asarray(denominators, dtype=np.float64)
+    if np.isnan(interval.se):
         return interval
-    images = int((np.asarray(denominators).sum(0) > 0).sum())
-    low, high = proportion_confint(interval.estimate * images, images, alpha=1 - level, method="beta")
-    return Interval(interval.estimate, 0.0, float(low), float(high))
+    images = int((asked.sum(0) > 0).sum())
+    if share in (0.0, 1.0):
+        trials = float(images)
+    else:
+        sides = [(interval.se, images - 1), (interval.se_runs, int((asked.sum(1) > 0).sum()) - 1)]
+        errors = [stats.t.ppf(0.5 + level / 2, freedom) * se for se, freedom in sides if not np.isnan(se)]
+        widest = max(errors) / stats.norm.ppf(0.5 + level / 2)
+        trials = min(asked.sum(), share * (1 - share) / widest**2) if widest else asked.sum()
+    low, high = proportion_confint(share * trials, trials, alpha=1 - level, method="beta")
+    return replace(interval, low=float(low), high=float(high))
 
 
 def median_interval(
@@ -182,7 +198,7 @@ def median_interval(
     )
     low, high = np.quantile(medians, [0.5 - level / 2, 0.5 + level / 2], method="nearest")
     estimate = _weighted_medians(value, np.ones((1, len(value))))[0]
-    return Interval(float(estimate), float("nan"), float(low), float(high))
+    return replace(NOTHING, estimate=float(estimate), low=float(low), high=float(high))
 
 
 def student_interval(
@@ -209,20 +225,23 @@ def student_interval(
         level: nominal coverage.
         bounds: the quantity's range, to which the interval is cut; an estimate beyond it stays inside its interval.
     """
-    variance, half = by_image, float("nan")
+    variance, half, se_runs = by_image, float("nan"), float("nan")
     if runs > 1:
         variance += max(by_run - cell, 0.0)
+        se_runs = float(np.sqrt(by_run))
     if images > 1:
         half = stats.t.ppf(0.5 + level / 2, images - 1) * np.sqrt(variance)
     if runs > 1:
-        half = np.maximum(half, stats.t.ppf(0.5 + level / 2, runs - 1) * np.sqrt(by_run))
+        half = np.maximum(half, stats.t.ppf(0.5 + level / 2, runs - 1) * se_runs)
     ends = min(estimate, bounds[0]), max(estimate, bounds[1])
     low, high = (float(np.clip(estimate + side * half, *ends)) for side in (-1, 1))
-    return Interval(float(estimate), float(np.sqrt(variance)), low, high)
+    return Interval(float(estimate), float(np.sqrt(variance)), se_runs, low, high)
 
 
 def resampled_variance(sums: Array, statistic: Callable[[Array], Array], rng: Rng, resamples: int) -> float:
     """Variance of a statistic of sums over resamples of n - 1 of n clusters; NaN for one cluster.
+
+    Where there are no more than ``resamples`` of them, as of a few runs, each is taken once and none is drawn.
 
     Args:
         sums: float64[clusters, columns], what each cluster adds.
@@ -231,9 +250,13 @@ def resampled_variance(sums: Array, statistic: Callable[[Array], Array], rng: Rn
     clusters = len(sums)
     if clusters < 2:
         return float("nan")
-    chosen = np.random.default_rng(rng).integers(clusters, size=(resamples, clusters - 1), dtype=np.int32)
+    every = clusters ** (clusters - 1) <= resamples
+    if every:
+        chosen = np.indices((clusters,) * (clusters - 1)).reshape(clusters - 1, -1).T
+    else:
+        chosen = np.random.default_rng(rng).integers(clusters, size=(resamples, clusters - 1), dtype=np.int32)
     totals = np.stack([column[chosen].sum(1) for column in sums.T], axis=1)
-    return float(np.var(statistic(totals), ddof=1))
+    return float(np.var(statistic(totals), ddof=0 if every else 1))
 
 
 def ratio(sums: Array) -> Array:
@@ -241,11 +264,17 @@ def ratio(sums: Array) -> Array:
     return sums[:, 0] / sums[:, 1]
 
 
-def _cell_variance(upper: Array, lower: Array, estimate: float) -> float:
-    """Variance of the ratio if every (run, image) cell were drawn on its own, by linearisation."""
-    cells = int((lower > 0).sum())
-    residuals = (upper - estimate * lower) / lower.sum()
-    return float((residuals**2).sum() * cells / max(cells - 1, 1))
+def _cell_variance(influence: Array) -> float:
+    """Variance of a ratio that is due to what is left of each cell beside the effects of its run and its image.
+
+    Args:
+        influence: float64[runs, images], what each cell adds to the estimate's error, by linearisation.
+    """
+    runs, images = influence.shape
+    if min(runs, images) < 2:
+        return 0.0
+    left = influence - influence.mean(0) - influence.mean(1, keepdims=True) + influence.mean()
+    return float((left**2).sum() * runs * images / ((runs - 1) * (images - 1)))
 
 
 def _draw_counts(rng: np.random.Generator, resamples: int, clusters: int) -> NDArray[np.int64]:

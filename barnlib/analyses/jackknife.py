@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from barnlib.analyses.intervals import student_interval
+from barnlib.analyses.intervals import NOTHING, student_interval
 
 Array = NDArray[np.float64]
 
@@ -46,6 +46,7 @@ class Tested:
 
     estimate: float
     se: float
+    se_runs: float
     low: float
     high: float
     p: float
@@ -116,12 +117,12 @@ def estimated(statistic: Jackknifed, *, level: float = 0.95) -> Tested:
     there are none. Where nothing varies, the interval is the estimate itself and p is 1 at zero and 0 elsewhere.
     """
     runs, pictures = statistic.influence.shape
-    nothing = float("nan")
+    nothing = Tested(**vars(NOTHING), p=float("nan"), pictures=pictures, runs=runs)
     if runs == 0 or not np.isfinite(statistic.values).all():
-        return Tested(nothing, nothing, nothing, nothing, nothing, pictures, runs)
+        return nothing
     estimate = float(statistic.values.mean())
     if pictures < 2 or not np.isfinite(statistic.influence).all():
-        return Tested(estimate, nothing, nothing, nothing, nothing, pictures, runs)
+        return replace(nothing, estimate=estimate)
     together = statistic.influence.mean(0)
     by_run = cell = 0.0
     if runs > 1:
@@ -131,7 +132,7 @@ def estimated(statistic: Jackknifed, *, level: float = 0.95) -> Tested:
     interval = student_interval(
         estimate, by_picture, by_run, cell, pictures, runs, level=level, bounds=statistic.bounds
     )
-    sides = [(interval.se, pictures - 1)] + ([(float(np.sqrt(by_run)), runs - 1)] if runs > 1 else [])
+    sides = [(interval.se, pictures - 1)] + ([(interval.se_runs, runs - 1)] if runs > 1 else [])
     p = max(_p(estimate, error, freedom) for error, freedom in sides)
     return Tested(**vars(interval), p=p, pictures=pictures, runs=runs)
 

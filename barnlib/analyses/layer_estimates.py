@@ -86,16 +86,17 @@ def agreement(runs: Sequence[States], position: str = POSITION) -> Estimates:
 def _over_seed_pairs(grams: Sequence[Gram], pictures: Sequence[str]) -> Jackknifed:
     pairs = list(combinations(range(len(grams)), 2))
     made = [cka(grams[a], grams[b]) for a, b in pairs]
-    values = np.array([value for value, _ in made])
-    left = np.mean([without for _, without in made], 0)
-    whole = jackknifed([values.mean()], left[None], pictures, (-1.0, 1.0))
-    if len(grams) == 2:
-        return whole
-    without_seed = [
-        values[[seed not in pair for pair in pairs]].mean() for seed in range(len(grams))
-    ]  # float64[seeds]
-    pseudo = len(grams) * values.mean() - (len(grams) - 1) * np.array(without_seed)
-    return Jackknifed(pseudo, np.repeat(whole.influence, len(grams), 0), whole.pictures, whole.bounds)
+    values, left = np.array([value for value, _ in made]), np.array([without for _, without in made])
+    if len(grams) > 2:
+        values, left = (_pseudo_values(of_pairs, pairs, len(grams)) for of_pairs in (values, left))
+    return jackknifed(values, left, pictures, (-1.0, 1.0))
+
+
+def _pseudo_values(of_pairs: np.ndarray, pairs: Sequence[tuple[int, int]], seeds: int) -> np.ndarray:
+    """A mean over pairs of seeds, float64[pairs, ...], as one value for each seed, float64[seeds, ...], by the
+    jackknife: what the mean over all pairs owes to those of that seed."""
+    without = [of_pairs[[seed not in pair for pair in pairs]].mean(0) for seed in range(seeds)]
+    return seeds * of_pairs.mean(0) - (seeds - 1) * np.array(without)
 
 
 def attention_on_image(runs: Sequence[States]) -> Estimates:

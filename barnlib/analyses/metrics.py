@@ -48,7 +48,7 @@ PREDICTION_COLUMNS = (
     "reference_logprob",
     "reference_tokens",
 )
-ESTIMATE_COLUMNS = ("estimate", "se", "low", "high", "items", "images", "seeds")
+ESTIMATE_COLUMNS = ("estimate", "se", "se_runs", "low", "high", "items", "images", "seeds")
 NEVER_MIXED = ("study", "split", "condition")  # a group holds one of each, or the caller forgot to filter
 
 

@@ -5,8 +5,9 @@ Out: the resampled images themselves, and an :class:`~barnlib.analyses.intervals
      calibration_tables.py; run_pairs.py takes the images alone, since its seeds stand on both sides of a pair.
 
 The levels are those of intervals.py: images and runs are crossed clusters, both resampled with one draw fewer than
-there are clusters (Rao & Wu 1988), and what belongs to one run on one image is taken off once (Cameron, Gelbach &
-Miller 2011). Every run, and every backbone, is computed on the same resampled images, so differences are paired.
+there are clusters (Rao & Wu 1988), and what is left of one run on one image beside the effects of both is taken off
+once (McCullagh 2000). Every run, and every backbone, is computed on the same resampled images, so differences are
+paired.
 The bootstrap gives the standard error, not the centre: a calibration error is biased upward on a resample, which holds
 images twice, and its percentiles would miss the truth.
 """
@@ -66,7 +67,10 @@ def mean_over_runs(
     enough = images > 1 and len(whole) > max(1, len(resampled) / 2)
     by_image = float(np.var(whole.mean(1), ddof=1)) if enough else float("nan")
     by_run = float(np.var(value, ddof=1)) / runs if runs > 1 else 0.0
-    cell = float(np.var(whole, axis=0, ddof=1).sum()) / runs**2 if enough else float("nan")
+    cell = 0.0
+    if enough and runs > 1:
+        beside = whole - whole.mean(1, keepdims=True)
+        cell = float(np.var(beside, axis=0, ddof=1).sum()) / (runs * (runs - 1))
     return student_interval(
         float(value.mean()), by_image, by_run, cell, images, runs, level=level, bounds=bounds
     )

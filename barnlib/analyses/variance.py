@@ -112,8 +112,9 @@ def variance_table(
     """Components with their shares, and intervals over pictures.
 
     The intervals are percentiles of resampled pictures: a share lies in 0 to 1 and is often 0, so that an interval of
-    equal sides about it would make no sense. They say nothing of other encoders, backbones or seeds, of which there are
-    too few to resample.
+    equal sides about it would make no sense. A resample holds pictures twice, which adds to every component between
+    runs; components are moved back by their mean over the resamples less what was found. The intervals say nothing of
+    other encoders, backbones or seeds, of which there are too few to resample.
 
     Args:
         images: the picture of each item; pictures are drawn with all their items.
@@ -129,15 +130,19 @@ def variance_table(
     rng, drawn = np.random.default_rng(rng), []
     for _ in range(resamples if len(rows_of) > 1 else 0):
         chosen = np.concatenate([rows_of[image] for image in rng.integers(len(rows_of), size=len(rows_of))])
-        again = components(values[..., chosen])
-        drawn.append((shares(again), shares(again, BETWEEN_RUNS)))
+        drawn.append(components(values[..., chosen]))
+    moved = {
+        name: value - float(np.mean([one[name] for one in drawn])) for name, value in found.items() if drawn
+    }
+    again = [{name: value + moved[name] for name, value in one.items()} for one in drawn]
+    both = [(shares(one), shares(one, BETWEEN_RUNS)) for one in again]
     ends = (0.5 - level / 2, 0.5 + level / 2)
     rows = []
     for name, value in found.items():
         row: dict[str, float | str] = {"term": name, "variance": value}
         for column, side, names in (("share", 0, None), ("share_of_runs", 1, BETWEEN_RUNS)):
             row[column] = shares(found, names).get(name, float("nan"))
-            resampled = np.array([pair[side].get(name, float("nan")) for pair in drawn])
+            resampled = np.array([pair[side].get(name, float("nan")) for pair in both])
             resampled = resampled[np.isfinite(resampled)]  # where runs do not differ, no share of it exists
             low, high = np.quantile(resampled, ends) if resampled.size else (float("nan"), float("nan"))
             row |= {f"{column}_low": float(low), f"{column}_high": float(high)}
