@@ -3,7 +3,7 @@
 import pandas as pd
 from scipy import stats
 
-from barnlib.analyses.evidence import Evidence
+from barnlib.analyses.evidence import Evidence, as_table
 from barnlib.parameters import load_study
 
 STUDY = load_study("nano")
@@ -20,4 +20,4 @@ def row(measure: str, value: float, half: float = 0.01, **given: object) -> dict
 
 def evidence(rows: list[dict]) -> pd.DataFrame:
     """The table that the verdicts are reached from."""
-    return pd.DataFrame(rows, columns=list(Evidence.model_fields)).assign(analysis="made-up")
+    return as_table([Evidence(**one) for one in rows]).assign(analysis="made-up")

@@ -111,7 +111,8 @@ def test_shares_of_the_variance_become_evidence_on_the_seeds_that_all_have(studi
     )
     encoder, backbone = encoder_swaps.share_evidence(studies, table, {"vqa_scene": split})
     assert (encoder.claim, encoder.measure, encoder.task) == ("C6", "encoder_variance_share", "vqa_scene")
-    assert (encoder.a, encoder.b, encoder.n, encoder.seeds) == ("plain", "grouped", 8, 1)
+    assert (encoder.a, encoder.b, encoder.n, encoder.images, encoder.seeds) == ("plain", "grouped", 8, 4, 1)
+    assert encoder.se is None, "its interval is of percentiles"
     assert (encoder.estimate, encoder.low, encoder.high) == values["encoder"]
     assert "encoders: Random weights, Tiny; backbones: all of the study" in encoder.note
     assert (backbone.measure, backbone.estimate, backbone.low) == ("backbone_variance_share", 0.1, None)

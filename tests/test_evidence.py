@@ -1,5 +1,8 @@
 """Evidence goes to disk and comes back, and what is malformed is refused by name."""
 
+import json
+
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
@@ -23,7 +26,7 @@ ROW = {
 
 def test_evidence_comes_back_as_it_was_written(tiny_study: Study):
     rows = [
-        Evidence(**ROW, p=0.04),
+        Evidence(**ROW, p=0.04, se=0.06, se_runs=0.01, images=50),
         Evidence(**ROW | {"estimate": None, "low": None, "high": None, "note": "one seed"}),
     ]
     write_evidence(tiny_study, "instances", rows)
@@ -32,6 +35,14 @@ def test_evidence_comes_back_as_it_was_written(tiny_study: Study):
     found = table.drop(columns="analysis").astype(object)
     assert [Evidence(**row) for row in found.where(found.notna(), None).to_dict("records")] == rows
     assert set(table["analysis"]) == {"instances"}
+
+
+def test_evidence_without_standard_errors_is_read(tiny_study: Study):
+    """Files from before they were kept: the verdicts then go by the interval alone."""
+    write_evidence(tiny_study, "older", [])
+    (tiny_study.folder / "evidence" / "older.json").write_text(json.dumps([ROW]))
+    (row,) = read_evidence(tiny_study, ["older"]).astype(object).to_dict("records")
+    assert all(pd.isna(row[name]) for name in ("se", "se_runs", "images")) and row["estimate"] == 0.1
 
 
 def test_an_analysis_that_was_not_run_is_named(tiny_study: Study):

@@ -10,11 +10,15 @@ from barnlib.report import findings_descriptions as said
 def test_scores_become_shares_of_their_highest():
     scores = pd.DataFrame({"measure": ["BLEU", "ROUGE-L", "CIDEr-D"], "estimate": [50.0, 0.5, 5.0]})
     scores = scores.assign(
-        se=scores["estimate"] / 10, low=scores["estimate"] / 2, high=2 * scores["estimate"]
+        se=scores["estimate"] / 10,
+        se_runs=scores["estimate"] / 20,
+        low=scores["estimate"] / 2,
+        high=2 * scores["estimate"],
     )
     shares = said.on_one_scale(scores)
     assert shares["estimate"].tolist() == [0.5, 0.5, 0.5]
     assert shares["se"].tolist() == pytest.approx([0.05] * 3)
+    assert shares["se_runs"].tolist() == pytest.approx([0.025] * 3)
     assert shares["low"].tolist() == [0.25] * 3 and shares["high"].tolist() == [1.0] * 3
     assert scores["estimate"].tolist() == [50.0, 0.5, 5.0], "the caller's table stays"
 
@@ -63,6 +67,23 @@ def test_words_are_measured_against_facts():
     )
     assert said.words_title(versions) == (
         "ROUGE-L: 0.96 with one fact wrong, 0.44 with all facts right in other words"
+    )
+
+
+def test_what_each_score_by_words_keeps_is_said():
+    scores = {"BLEU": (0.8, 0.6, 0.4, 0.2), "CIDEr-D": (0.5, 0.25, 0.05, 0.3)}
+    versions = pd.DataFrame(
+        [
+            (measure, version, estimate)
+            for measure, estimates in scores.items()
+            for version, estimate in zip(("0", "1", "10", REWORDED), estimates, strict=True)
+        ],
+        columns=["measure", "version", "estimate"],
+    )
+    assert said.words_line(versions) == (
+        "Of what the reference itself gets, these scores keep with 10 facts wrong: BLEU 50%, CIDEr-D 10%; with all "
+        "facts right in other words: BLEU 25%, CIDEr-D 60%. A score of facts keeps nothing in the first and all in the "
+        "second."
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from barnlib.analyses import layer_estimates
+from barnlib.analyses import layer_estimates, verdicts
 from barnlib.analyses import representation_tables as steady
 from barnlib.analyses.evidence import Evidence
 from barnlib.analyses.jackknife import jackknifed
@@ -93,11 +93,28 @@ def test_evidence_has_a_row_for_every_pair(state_runs):
         estimate=row.estimate,
         low=row.low,
         high=row.high,
+        se=row.se,
+        se_runs=row.se_runs,
         p=row.p,
         test=steady.JACKKNIFE,
         n=2 * COUNT,
+        images=2 * COUNT,
         seeds=3,
     )
+
+
+@pytest.mark.parametrize("kind", ["moved", "agree"])
+def test_the_verdicts_come_to_the_p_value_of_the_jackknife(state_runs, kind):
+    """Without the evidence's own p value they find the same one in its standard errors."""
+    estimates = (
+        layer_estimates.displaced(state_runs, "noise")
+        if kind == "moved"
+        else layer_estimates.agreement(state_runs)
+    )
+    (row,) = steady.evidence(kind, estimates, state_runs)
+    side = 0 if row.estimate > 0 else 1
+    assert verdicts._p_values(row.model_copy(update={"p": None}), 0.0)[side] == pytest.approx(row.p)
+    assert verdicts._p_values(row, 0.0)[side] == pytest.approx(row.p)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,14 @@ from itertools import product
 import numpy as np
 import pytest
 import yaml
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from barnlib.analyses import verdicts
 from barnlib.analyses.evidence import CLAIMS, Evidence
+from barnlib.analyses.intervals import proportion_interval, student_interval
 from barnlib.data.records import TASKS
 from barnlib.parameters import study_names
 from barnlib.paths import ROOT
@@ -222,7 +225,7 @@ def test_no_effect_is_seldom_taken_for_one(which):
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_a_p_value_from_an_interval_agrees_with_it(seeds):
+def test_without_standard_errors_a_p_value_comes_from_the_interval(seeds):
     """At the end of the interval it is exactly one in twenty, farther out smaller, on the other side one."""
     for threshold, expected in ((0.09, 0.05), (0.11, 1.0)):
         one = Evidence(**row("accuracy_difference", 0.10, 0.01, seeds=seeds))
@@ -232,13 +235,116 @@ def test_a_p_value_from_an_interval_agrees_with_it(seeds):
     assert far == pytest.approx(2 * exact.sf(5 * exact.ppf(0.975)))
 
 
-@pytest.mark.parametrize(("items", "distance"), [(16, 0.02), (150, 0.05), (150, 0.02), (1200, 1.0)])
-def test_an_interval_without_width_is_no_certainty(items, distance):
-    """All items agree: the chance that none of a sample is among the share that would move the estimate so far."""
-    one = Evidence(**row("accuracy_difference", 0.0, 0.0, n=items, p=None))
+def of_errors(
+    estimate: float, se: float, se_runs: float | None, images: int, seeds: int, bounds: tuple[float, float]
+) -> Evidence:
+    """Evidence with the interval that is made of its standard errors."""
+    by_run = 0.0 if se_runs is None else se_runs**2
+    interval = student_interval(estimate, se**2, by_run, by_run, images, seeds, bounds=bounds)
+    found = {**vars(interval), "se_runs": se_runs}
+    return Evidence(
+        **row(
+            "accuracy_difference", p=None, n=8 * images, images=images, seeds=seeds, value=estimate, **found
+        )
+    )
+
+
+ANY = (-np.inf, np.inf)
+
+
+def test_a_p_value_is_students_with_the_degrees_of_its_errors():
+    """-3.4 points on 150 pictures against 2 points: what pictures owe has 149 degrees of freedom and not 2."""
+    pictures = of_errors(-0.034, 0.0146, 0.0004, 150, 3, ANY)
+    above, below = verdicts._p_values(pictures, 0.02)
+    assert above == 1.0 and below == pytest.approx(2 * stats.t(149).cdf(-0.054 / 0.0146)) and below < 4e-4
+    runs = of_errors(-0.034, 0.0146, 0.01, 150, 3, ANY)
+    assert verdicts._p_values(runs, 0.02)[1] == pytest.approx(2 * stats.t(2).cdf(-5.4))
+    assert verdicts._p_values(pictures.model_copy(update={"se": None, "se_runs": None}), 0.02)[1] > 0.01
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_p_value_over_runs_or_pictures_is_that_of_a_t_test(seeds):
+    """Against SciPy: runs that differ and pictures that do not, or one run on pictures that differ."""
+    values = np.random.default_rng(5).normal(0.3, 0.4, 3 if seeds == 3 else 40)
+    error = float(stats.sem(values))
+    one = of_errors(
+        float(values.mean()),
+        1e-6 if seeds == 3 else error,
+        error if seeds == 3 else None,
+        1000 if seeds == 3 else len(values),
+        seeds,
+        ANY,
+    )
+    expected = stats.ttest_1samp(values, 0.1).pvalue
+    side = 0 if values.mean() > 0.1 else 1
+    assert verdicts._p_values(one, 0.1)[side] == pytest.approx(expected)
+
+
+@given(
+    estimate=st.floats(-0.99, 0.99),
+    se=st.floats(1e-4, 0.5),
+    se_runs=st.one_of(st.none(), st.floats(1e-4, 0.5)),
+    images=st.integers(2, 400),
+    seeds=st.integers(2, 5),
+    threshold=st.floats(-0.9, 0.9),
+)
+def test_a_p_value_agrees_with_the_interval_of_a_difference(estimate, se, se_runs, images, seeds, threshold):
+    one = of_errors(estimate, se, se_runs, images, 1 if se_runs is None else seeds, (-1.0, 1.0))
+    agrees(one, threshold)
+
+
+@settings(deadline=None)
+@given(
+    right=st.lists(st.lists(st.integers(0, 4), min_size=6, max_size=6), min_size=1, max_size=4),
+    threshold=st.floats(0.01, 0.99),
+)
+@example(right=[[0] * 6] * 3, threshold=0.5)
+@example(right=[[4] * 6] * 3, threshold=0.5)
+@example(right=[[2] * 6] * 3, threshold=0.3)
+def test_a_p_value_agrees_with_the_interval_of_a_share(right, threshold):
+    """Korn and Graubard's, which is wider towards the middle; at 0 and 1 Clopper and Pearson's."""
+    interval = proportion_interval(right, np.full_like(right, 4), 1, resamples=60)
+    runs = None if np.isnan(interval.se_runs) else interval.se_runs
+    found = {**vars(interval), "se_runs": runs, "images": 6, "seeds": len(right), "n": 24, "p": None}
+    agrees(Evidence(**row("coordinate_accuracy", interval.estimate, **found)), threshold)
+
+
+def agrees(one: Evidence, threshold: float) -> None:
+    """A p value below one in twenty where the interval lies wholly on a side, and only there."""
+    assume(min(abs(threshold - one.low), abs(threshold - one.high)) > 1e-9)
+    above, below = verdicts._p_values(one, threshold)
+    assert (above < verdicts.ALPHA) == (one.low > threshold)
+    assert (below < verdicts.ALPHA) == (one.high < threshold)
+    assert max(above, below) == 1.0
+
+
+def test_farther_off_is_surer():
+    errors = {"se": 0.011, "se_runs": 0.002, "images": 150, "p": None}
+    share = Evidence(**row("coordinate_accuracy", 0.02, low=0.004, high=0.06, **errors))
+    found = [verdicts._p_values(share, threshold)[1] for threshold in (0.03, 0.05, 0.07, 0.1, 0.2)]
+    assert found == sorted(found, reverse=True) and found[2] < 0.05 < found[1] and found[-1] > 0
+
+
+@pytest.mark.parametrize(("pictures", "distance"), [(16, 0.02), (150, 0.05), (150, 0.02), (1200, 1.0)])
+@pytest.mark.parametrize("counted", [True, False])
+def test_an_interval_without_width_is_no_certainty(pictures, distance, counted):
+    """All pictures agree: the chance that none of a sample is among the share that would move the estimate so far."""
+    seen = {"n": 8 * pictures, "images": pictures} if counted else {"n": pictures}
+    one = Evidence(**row("accuracy_difference", 0.0, 0.0, se=0.0, se_runs=0.0, p=0.0, **seen))
     above, below = verdicts._p_values(one, distance)
     assert above == 1.0
-    assert below == pytest.approx(min(1.0, 2 * stats.binom(items, distance / 2).pmf(0)))
+    expected = min(1.0, 2 * stats.binom(pictures, distance / 2).pmf(0))
+    assert below == pytest.approx(expected)
+    certain = one.model_copy(update={name: -distance for name in ("estimate", "low", "high")})
+    assert verdicts._p_values(certain, 0.0)[1] == pytest.approx(expected), "a jackknife's p is 0 there"
+
+
+@pytest.mark.parametrize(("share", "threshold"), [(0.0, 0.1), (1.0, 0.9)])
+def test_a_share_of_none_or_all_is_tested_by_the_binomial(share, threshold):
+    interval = proportion_interval(np.full((3, 150), 4 * share), np.full((3, 150), 4), 1)
+    one = Evidence(**row("coordinate_accuracy", share, **vars(interval), images=150, n=600, p=None))
+    found = min(verdicts._p_values(one, threshold))
+    assert found == pytest.approx(2 * stats.binomtest(0, 150, 0.1, alternative="less").pvalue)
 
 
 def test_two_that_are_always_wrong_gain_less_than_two_points_only_if_there_are_many_items():

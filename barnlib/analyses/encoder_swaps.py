@@ -92,7 +92,11 @@ def share_evidence(
                 }
             )
             found = found.assign(
-                a=study.backbones[0], b=study.backbones[-1], items=answers["item"].nunique(), seeds=len(seeds)
+                a=study.backbones[0],
+                b=study.backbones[-1],
+                items=answers["item"].nunique(),
+                images=answers["image"].nunique(),
+                seeds=len(seeds),
             )
             rows += evidence_rows(
                 found,

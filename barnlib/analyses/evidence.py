@@ -42,9 +42,12 @@ class Evidence(Strict):
         a, b: backbones; a difference is ``b`` less ``a``. ``b`` is None where the measure is of ``a`` alone, and equal
             to ``a`` where two seeds of one backbone are compared.
         estimate, low, high: the value and the ends of its 95 % interval, or None where it does not exist.
-        p: of the test, or None where there is none.
+        se: standard error over pictures and runs together. se_runs: over runs alone. None where there is none: of one
+            run, or of an interval that is not made from standard errors (percentiles).
+        p: of a test against zero, or None where there is none.
         test: what was computed, in words a reader knows: "paired bootstrap over pictures and seeds".
-        n: items behind the estimate. seeds: training runs of each backbone behind it.
+        n: items behind the estimate. images: pictures behind it, or None where they are not counted. seeds: training
+            runs of each backbone behind it.
         note: why an estimate does not exist, or what to keep in mind.
     """
 
@@ -56,9 +59,12 @@ class Evidence(Strict):
     estimate: float | None
     low: float | None
     high: float | None
+    se: float | None = None
+    se_runs: float | None = None
     p: float | None = None
     test: str
     n: int
+    images: int | None = None
     seeds: int
     note: str = ""
 
@@ -73,6 +79,12 @@ class Evidence(Strict):
 
 
 ROWS = TypeAdapter(list[Evidence])
+
+
+def as_table(rows: Sequence[Evidence]) -> pd.DataFrame:
+    """One row an estimate, the columns of `Evidence`; `images` stay whole numbers where some are missing."""
+    table = pd.DataFrame([row.model_dump() for row in rows], columns=list(Evidence.model_fields))
+    return table.astype({"images": "Int64"})
 
 
 def write_evidence(study: Study, analysis: str, rows: Sequence[Evidence]) -> None:
@@ -100,6 +112,5 @@ def read_evidence(study: Study, analyses: Sequence[str]) -> pd.DataFrame:
             rows = ROWS.validate_python(read_json(path))
         except ValidationError as error:
             raise ValueError(f"{path}: {error}") from None
-        table = pd.DataFrame([row.model_dump() for row in rows], columns=list(Evidence.model_fields))
-        tables.append(table.assign(analysis=analysis))
+        tables.append(as_table(rows).assign(analysis=analysis))
     return pd.concat(tables, ignore_index=True)

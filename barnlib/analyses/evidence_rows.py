@@ -1,7 +1,8 @@
 """From tables of estimates to the rows of evidence that verdicts are reached from.
 
-In:  tables of metrics.py and its neighbours: `estimate`, `low`, `high`, `items`, `seeds`, and a backbone or
-     a pair of backbones. Out: :class:`~barnlib.analyses.evidence.Evidence`, which an analysis notebook writes.
+In:  tables of metrics.py and its neighbours: `estimate`, `se`, `se_runs`, `low`, `high`, `items`, `images`, `seeds`,
+     and a backbone or a pair of backbones.
+Out: :class:`~barnlib.analyses.evidence.Evidence`, which an analysis notebook writes.
 """
 
 import math
@@ -21,8 +22,8 @@ def evidence_rows(
 
     Args:
         table: `estimate`, `low`, `high`, `items`, `seeds`, and either `backbone`, or `a` and `b` (the difference is b
-            less a). Used where there are such columns: `p`; `task`, where `task` is not given; `note`, what is to be
-            said of this row alone. Other columns are left aside.
+            less a). Used where there are such columns: `se`, `se_runs`, `images`, `p`; `task`, where `task` is not
+            given; `note`, what is to be said of this row alone. Other columns are left aside.
         claim, measure, test, task, note: as in `Evidence` (evidence.py). Where an estimate or an end of its
             interval is not a finite number, and there is no column `note`, a note that says so is added.
 
@@ -37,6 +38,7 @@ def evidence_rows(
         missing = any(value is None for value in values.values())
         found = row.get("task") if task is None else task
         own = row.get("note", NOT_THERE if missing else "")
+        images = _finite(row.get("images"))
         rows.append(
             Evidence(
                 claim=claim,
@@ -44,9 +46,10 @@ def evidence_rows(
                 task=None if found is None else str(found),
                 a=str(row["backbone"] if "backbone" in row else row["a"]),
                 b=None if "backbone" in row else str(row["b"]),
-                p=_finite(row.get("p")),
+                **{name: _finite(row.get(name)) for name in ("se", "se_runs", "p")},
                 test=test,
                 n=int(row["items"]),
+                images=None if images is None else int(images),
                 seeds=int(row["seeds"]),
                 note="; ".join(text for text in (note, own) if text),
                 **values,

@@ -24,11 +24,11 @@ from barnlib.states_table import States
 
 JACKKNIFE = "jackknife over pictures crossed with seeds, Student's t"
 ENDS = ["estimate", "low", "high"]
-ESTIMATE = (*ENDS, "p", "images", "seeds")
+ESTIMATE = ("estimate", "se", "se_runs", "low", "high", "p", "images", "seeds")
 
 
 def layer_table(estimates: Estimates, first: int = 1) -> pd.DataFrame:
-    """One row per backbone, task and layer: `depth` (0 to 1), `estimate`, `low`, `high`, `p`, `images`, `seeds`.
+    """One row per backbone, task and layer: `depth` (0 to 1) and the columns of an estimate, `ESTIMATE`.
 
     Args:
         first: the layer that the first estimate is of; 2 for `layer_estimates.adjacent`.
@@ -145,6 +145,8 @@ def estimate_columns(found: Tested) -> dict[str, float]:
     """The columns `ESTIMATE` of a row."""
     return {
         "estimate": found.estimate,
+        "se": found.se,
+        "se_runs": found.se_runs,
         "low": found.low,
         "high": found.high,
         "p": found.p,

@@ -4,7 +4,8 @@ In:  ``verdicts`` of the study file, fixed before the run, and the evidence that
 Out: one :class:`Verdict` for each claim. Next: verdict_tables.py writes and shows them.
 
 An estimate meets a condition where its 95 % interval lies wholly on the side of the threshold that was asked for,
-misses it where it lies wholly on the other side, and leaves it open otherwise. A claim is reproduced where all its
+misses it where it lies wholly on the other side, and leaves it open otherwise: its p value falls below 0.05 at the end
+of the interval, for both are made from the same standard errors. A claim is reproduced where all its
 conditions hold, not reproduced where one fails, undecided otherwise: also where evidence is missing, for then
 nobody knows.
 
@@ -16,6 +17,7 @@ in the same way. The six claims are six questions with an answer each; nothing i
 being met, so nothing is corrected over them.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -195,48 +197,70 @@ def _finding(
 def _p_values(row: Evidence, threshold: float) -> tuple[float, float]:
     """Two-sided p values of the estimate lying above, and below, the threshold.
 
-    The evidence's own p value is taken where the threshold is its zero and the interval agrees with it. Otherwise
-    the interval is turned into one, by Student's distribution with one degree of freedom less than there are seeds:
-    how much of an interval's width is due to seeds is not known, and this does not overstate how sure it is. An
-    interval without width is no certainty: see :func:`_from_no_width`.
+    Student's, made as the interval is (intervals.py), which is the wider of two: the p value is the larger of two, one
+    from the standard error over pictures and runs together, one from that over runs alone. The distance to the
+    threshold is measured in widths of the interval towards it, so that p is below `ALPHA` where the interval lies
+    wholly on that side, and only there. Where the interval is as wide on both sides this is the distance over its
+    standard error; a share's is not (Korn & Graubard), and its errors are stretched to reach as far as its interval.
+
+    The evidence's own p value is taken where the threshold is its zero and the interval agrees with it; the jackknife's
+    is the same as the one made here. Where nothing varied, errors of 0 are no certainty: see :func:`_from_no_variance`.
     """
     assert row.estimate is not None and row.low is not None and row.high is not None
+    pictures = row.n if row.images is None else row.images
     beyond = {"above": row.low > threshold, "below": row.high < threshold}
     reach = {"above": row.estimate - row.low, "below": row.high - row.estimate}
     distance = {"above": row.estimate - threshold, "below": threshold - row.estimate}
     found = []
     for side in ("above", "below"):
         if distance[side] <= 0:
-            found.append(1.0)
-        elif threshold == 0 and row.p is not None and beyond[side]:
-            found.append(row.p)
+            p = 1.0
         elif reach[side] == 0:
-            found.append(_from_no_width(distance[side], row.n))
+            p = _from_no_variance(distance[side] / 2, pictures)
+        elif row.se == 0 and row.estimate in (0.0, 1.0):  # a share, whose interval is Clopper and Pearson's
+            p = _from_no_variance(distance[side], pictures)
+        elif threshold == 0 and row.p is not None and beyond[side]:
+            p = row.p
         else:
-            found.append(_from_interval(distance[side] / reach[side], row.seeds))
+            p = _from_errors(distance[side] / reach[side], _errors(row))
+        found.append(p if beyond[side] else max(p, ALPHA))
     return found[0], found[1]
 
 
-def _from_interval(reaches: float, seeds: int) -> float:
-    """Two-sided p value of an estimate that lies so many half widths of its 95 % interval from a threshold."""
-    if seeds > 1:
-        return float(2 * special.stdtr(seeds - 1, -reaches * special.stdtrit(seeds - 1, 0.975)))
-    return float(2 * special.ndtr(-reaches * special.ndtri(0.975)))
+def _errors(row: Evidence) -> list[tuple[float, float]]:
+    """Standard errors with their degrees of freedom; only their ratio counts, since the interval gives the scale.
+
+    Where there are none (percentiles of resamples, as of a share of variance) it is not known how much of the
+    interval's width is due to runs, and one degree less than there are runs does not overstate how sure it is.
+    """
+    pairs = ((row.se, row.images), (row.se_runs, row.seeds))
+    found = [(error, float(count - 1)) for error, count in pairs if error and count is not None and count > 1]
+    return found or [(1.0, float(row.seeds - 1) if row.seeds > 1 else math.inf)]
 
 
-def _from_no_width(distance: float, items: int) -> float:
-    """Two-sided p value of an estimate that all items agree on, so that resampling saw no variance.
-
-    Two backbones that are both wrong on every item differ by nothing, and yet others of such items may tell them
-    apart. To move the estimate as far as the threshold, a share of at least ``distance / 2`` of all items would have to
-    be otherwise, since an item's value lies in -1 to 1; the p value is the chance that a sample of so many items
-    misses such a share (the exact binomial behind the "rule of three", Hanley & Lippman-Hand 1983, JAMA 249:1743).
+def _from_errors(reaches: float, errors: Sequence[tuple[float, float]]) -> float:
+    """Two-sided p value of an estimate that lies so many half widths of its 95 % interval from a threshold.
 
     Args:
-        distance: from the estimate to the threshold, more than 0.
-        items: how many agree.
+        errors: standard errors and their degrees of freedom; the widest of their intervals is the one meant.
     """
-    return float(min(1.0, 2 * (1 - min(distance / 2, 1.0)) ** items))
+    half = max(error * special.stdtrit(freedom, 1 - ALPHA / 2) for error, freedom in errors)
+    return max(float(2 * special.stdtr(freedom, -reaches * half / error)) for error, freedom in errors)
+
+
+def _from_no_variance(share: float, pictures: int) -> float:
+    """Two-sided p value of an estimate that all pictures agree on, so that resampling saw no variance.
+
+    Two backbones that are both wrong on every picture differ by nothing, and yet others of such pictures may tell them
+    apart. The p value is the chance that a sample of so many pictures misses those that are otherwise (the exact
+    binomial behind Clopper and Pearson's interval and the "rule of three", Hanley & Lippman-Hand 1983, JAMA 249:1743).
+
+    Args:
+        share: of all pictures, that would at least have to be otherwise to move the estimate as far as the threshold:
+            the distance where a picture's value lies in 0 to 1, half of it where it lies in -1 to 1; more than 0.
+        pictures: how many agree.
+    """
+    return float(min(1.0, 2 * (1 - min(share, 1.0)) ** pictures))
 
 
 def _told(how: str, one: Judged) -> str:
