@@ -20,12 +20,12 @@ sys.path.insert(0, workflow.basedir)
 import nbformat
 from snakemake.exceptions import WorkflowError
 
-from barnlib.artefacts import digest, file_digest
+from barnlib.artefacts import digest, file_digest, read_json
 from barnlib.components import checkpoint_path, existing_checkpoint
 from barnlib.data.taken_records import taken_files
 from barnlib.first_cell import is_first
 from barnlib.ledger import sources, text_digest
-from barnlib.parameters import load_backbone, load_encoder, load_study
+from barnlib.parameters import load_backbone, load_encoder, load_study, require_fitting_encoder
 from barnlib.paths import ROOT
 from barnlib.study import VALIDATION
 
@@ -53,11 +53,14 @@ QUIETLY = "2> >(grep --line-buffered -v -e 'without encryption' -e 'KeyboardInte
 
 
 def require_checkpoints():
-    """Refuse a study whose models are not there before hours of drawing and training, not after them."""
+    """Refuse a study whose models are not there or do not fit before hours of drawing and training, not after them."""
     backbones = [load_backbone(name, study.scale) for name in study.backbones]
     try:
-        for chosen in (load_encoder(study.encoder.name, study.scale), *backbones):
-            existing_checkpoint(chosen)
+        seen, *_ = [
+            existing_checkpoint(one) for one in (load_encoder(study.encoder.name, study.scale), *backbones)
+        ]
+        if isinstance(seen, Path):  # the folder of an encoder, and not an id of the hub
+            require_fitting_encoder(study, read_json(seen / "config.json"))
     except ValueError as error:
         raise WorkflowError(str(error)) from None
 

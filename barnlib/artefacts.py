@@ -75,7 +75,7 @@ def verify(folder: Path) -> dict[str, str]:
         raise ValueError(
             f"{folder}: no {MANIFEST}; the folder is not complete, run the step that makes it again"
         )
-    files: dict[str, str] = read_json(path)["files"]
+    files: dict[str, str] = _manifest(path)["files"]
     for name, expected in files.items():
         found = file_digest(folder / name) if (folder / name).is_file() else "no such file"
         if found != expected:
@@ -133,11 +133,11 @@ def read_json(path: Path) -> Any:
     """Read JSON.
 
     Raises:
-        ValueError: not valid JSON; names the file.
+        ValueError: not UTF-8, or not valid JSON; names the file.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # of the text's bytes, too
         raise ValueError(f"{path}: not valid JSON: {error}") from error
 
 
@@ -147,7 +147,17 @@ def _lock(folder: Path) -> Path:
 
 def _inputs_match(folder: Path, inputs: Mapping[str, Any]) -> bool:
     path = folder / MANIFEST
-    return path.is_file() and read_json(path)["inputs"] == digest(dict(inputs))
+    return path.is_file() and _manifest(path)["inputs"] == digest(dict(inputs))
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("files"), dict) or "inputs" not in content:
+        raise ValueError(
+            f"{path}: expected an object with 'inputs' and 'files', found {str(content)[:80]}; the file was changed or "
+            f"damaged after it was made: delete {path.parent} and run the same command again"
+        )
+    return content
 
 
 def _files(folder: Path) -> list[Path]:

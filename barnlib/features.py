@@ -25,7 +25,7 @@ from barnlib.data.build import build_data
 from barnlib.data.records import SPLITS, read_pictures
 from barnlib.hub import require_disk
 from barnlib.ledger import text_digest
-from barnlib.parameters import load_encoder
+from barnlib.parameters import load_encoder, require_fitting_encoder
 from barnlib.study import Study
 from barnlib.vision import MEAN, STD, class_tokens, load_vision_model, normalisation, normalise
 
@@ -68,12 +68,13 @@ def build_features(study: Study) -> Path:
     """Compute the features, or find them unchanged; returns ``runs/STUDY/features``.
 
     Raises:
-        ValueError: an encoder that takes pictures of another size than the study's, a picture that cannot be read, a
-            disk without room, or a finished folder that was changed afterwards.
+        ValueError: an encoder that takes pictures of another size than the study's or lacks its layer, a picture that
+            cannot be read, a disk without room, or a finished folder that was changed afterwards.
     """
-    data = build_data(study)
     encoder = load_encoder(study.encoder.name, study.scale)
     checkpoint = encoder_folder(encoder)
+    require_fitting_encoder(study, read_json(checkpoint / "config.json"))  # before data are made
+    data = build_data(study)
     inputs = {
         "data": file_digest(data / "manifest.json"),
         "encoder": encoder_digest(checkpoint),
@@ -131,11 +132,7 @@ def _build(study: Study, data: Path, checkpoint: Path, folder: Path) -> None:
     colours = normalisation(checkpoint)
     images = [picture.image for split in SPLITS for picture in read_pictures(data / f"{split}.pictures.json")]
     size = study.data.image_size
-    if model.config.image_size != size:
-        raise ValueError(
-            f"params/studies/{study.name}.yaml: key 'data.image_size': the encoder '{study.encoder.name}' takes "
-            f"{model.config.image_size} pixels, found {size}"
-        )
+    require_fitting_encoder(study, model.config.to_dict())  # which says more than a config.json has to
     grey = np.full((1, size, size, 3), GREY, np.uint8)
     blank = patch_features(model, grey, study.encoder.layer, *colours)[0].to(
         getattr(torch, study.compute.precision)

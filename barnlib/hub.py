@@ -25,6 +25,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from safetensors import SafetensorError, safe_open
 
 # Weights, configuration and tokenizer; neither pickles nor code nor the same weights in another library's layout.
 WANTED, UNWANTED = ("*.safetensors", "*.json", "*.txt", "*.model"), ("consolidated*", "onnx/*")
@@ -47,12 +48,21 @@ def local_folder(checkpoint: Path | str) -> Path:
 
 
 def require_safetensors(folder: Path, name: str) -> None:
-    """Refuse a folder without safetensors.
+    """Refuse a folder without safetensors, or with damaged ones; only their headers are read.
 
     Raises:
-        ValueError: only pickled weights, with the way out; or no weights at all.
+        ValueError: a file that was cut or damaged; only pickled weights, with the way out; or no weights at all.
     """
-    if any(folder.glob("*.safetensors")):
+    weights = sorted(folder.glob("*.safetensors"))
+    for path in weights:
+        try:
+            with safe_open(path, framework="numpy"):
+                pass
+        except SafetensorError as error:
+            raise ValueError(
+                f"{path}: cannot be read as safetensors ({error}); make, copy or download it again"
+            ) from None
+    if weights:
         return
     pickled = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
     if pickled:

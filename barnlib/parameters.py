@@ -7,8 +7,10 @@ Out: a :class:`~barnlib.study.Study`, a :class:`~barnlib.components.Backbone` an
 """
 
 import difflib
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -16,8 +18,10 @@ from barnlib.components import Backbone, BackboneFile, Encoder, EncoderFile, Sca
 from barnlib.paths import ROOT
 from barnlib.strict import merged, parse, read_yaml
 from barnlib.study import Study
+from barnlib.tasks import registry
 
 PARAMS = ROOT / "params"
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of a file: it stands in commands and in names of folders
 
 
 def study_names() -> tuple[str, ...]:
@@ -37,15 +41,22 @@ def load_study(name: str) -> Study:
 
     Raises:
         ValueError: no such study; a key that does not exist, is missing or has the wrong type (with the file and
-            the key); a backbone that does not exist or has no checkpoint at the study's scale.
+            the key); a task that does not exist; a backbone that does not exist, has no checkpoint at the study's
+            scale or the title of another one.
     """
     path = _existing("study", "studies", name)
-    study = parse(Study, path, {"name": name} | _with_base(path))
-    if study.name != name:
-        raise ValueError(f"{path}: key 'name' is '{study.name}', expected '{name}', the name of the file")
+    study = _study(path, _with_base(path))
     load_encoder(study.encoder.name, study.scale)
+    named: dict[str, str] = {}
     for backbone in study.backbones:
-        load_backbone(backbone, study.scale)
+        title = load_backbone(backbone, study.scale).title
+        if title in named:
+            files = f"{PARAMS / 'backbones' / named[title]}.yaml and {PARAMS / 'backbones' / backbone}.yaml"
+            raise ValueError(
+                f"{files}: key 'title': expected different ones, because charts tell backbones apart by them, found "
+                f"'{title}' in both"
+            )
+        named[title] = backbone
     return study
 
 
@@ -69,16 +80,63 @@ def load_encoder(name: str, scale: str) -> Encoder:
     return Encoder(name=name, title=file.title, kind=file.kind, scale=scale, **at_scale)
 
 
+def require_fitting_encoder(study: Study, config: Mapping[str, Any]) -> None:
+    """Refuse a layer that the encoder does not have, and pictures of another size than it takes.
+
+    Args:
+        config: of the encoder, as its config.json holds it or its model; what it does not say is not asked.
+
+    Raises:
+        ValueError: names the study's file and key.
+    """
+    said = config.get("vision_config") or config
+    place, name = f"params/studies/{study.name}.yaml", study.encoder.name
+    layers, size = said.get("num_hidden_layers"), said.get("image_size")
+    # hidden states are those of the layers, and before them the embeddings
+    if isinstance(layers, int) and not -layers - 1 <= study.encoder.layer <= layers:
+        raise ValueError(
+            f"{place}: key 'encoder.layer': expected {-layers - 1} to {layers} for the encoder '{name}', found "
+            f"{study.encoder.layer}"
+        )
+    if isinstance(size, int) and size != study.data.image_size:
+        raise ValueError(
+            f"{place}: key 'data.image_size': the encoder '{name}' takes {size} pixels, found "
+            f"{study.data.image_size}"
+        )
+
+
+def _study(path: Path, content: dict) -> Study:
+    """The study of a file's content, with tasks that there are."""
+    study = parse(Study, path, {"name": path.stem} | content)
+    if study.name != path.stem:
+        raise ValueError(
+            f"{path}: key 'name' is '{study.name}', expected '{path.stem}', the name of the file"
+        )
+    asked = {"evaluation.max_new_tokens": study.tasks}
+    for claim, conditions in study.verdicts or ():
+        asked |= {f"verdicts.{claim}.{number}.tasks": one.tasks for number, one in enumerate(conditions)}
+    known = [task.name for task in registry.ALL]
+    for key, tasks in asked.items():
+        for task in (one for one in tasks if one not in known):
+            raise ValueError(f"{path}: key '{key}': no task '{task}'; there are {_listed(task, known)}")
+    return study
+
+
 def _with_base(path: Path) -> dict:
     """The content of a study file, put over that of the study that it names as ``base``."""
     content = read_yaml(path)
     if "base" not in content:
         return content
-    base = read_yaml(_existing("study", "studies", content.pop("base")))
+    name = content.pop("base")
+    if not isinstance(name, str):
+        raise ValueError(f"{path}: key 'base': expected the name of a study, found {name!r}")
+    base_path = _existing("study", "studies", name)
+    base = read_yaml(base_path)
     if "base" in base:
         raise ValueError(
             f"{path}: key 'base': a study with a base of its own cannot be one; name '{base['base']}'"
         )
+    _study(base_path, base)  # so that a fault of the base is said of its own file
     both = merged(base, content)
     for kind in ("scenes", "cards"):
         below, above = (_pictures(part, kind) for part in (base, content))
@@ -109,7 +167,16 @@ def _names(kind: str) -> tuple[str, ...]:
 def _existing(word: str, folder: str, name: str) -> Path:
     names = _names(folder)
     if name not in names:
-        near = difflib.get_close_matches(str(name), names, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise ValueError(f"no {word} '{name}' in {PARAMS / folder}: there are {', '.join(names)}{hint}")
-    return PARAMS / folder / f"{name}.yaml"
+        raise ValueError(f"no {word} '{name}' in {PARAMS / folder}: there are {_listed(name, names)}")
+    path = PARAMS / folder / f"{name}.yaml"
+    if not NAME.fullmatch(name):
+        raise ValueError(
+            f"{path}: expected a file name of letters, digits, '_', '-' and '.' that begins with none of the last two, "
+            f"because commands hold it, found '{name}'"
+        )
+    return path
+
+
+def _listed(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(str(name), names, n=1)
+    return ", ".join(names) + (f"; did you mean '{near[0]}'?" if near else "")

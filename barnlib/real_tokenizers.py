@@ -70,8 +70,16 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     model = next((folder / name for name in MODELS if (folder / name).is_file()), None)
     reference = None if model is None else read_model(model)
     tokenizer: PreTrainedTokenizerBase
+    for path in (folder / "tokenizer.json", folder / "tokenizer_config.json"):
+        if path.is_file():
+            read_json(path)  # names the file where it is damaged
     if (folder / "tokenizer.json").is_file():
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+        try:
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+        except Exception as error:  # tokenizers raises nothing narrower
+            raise ValueError(
+                f"{folder / 'tokenizer.json'}: no tokenizer that can be read ({error}); make, copy or download it again"
+            ) from error
     elif reference is not None:
         tokenizer = _with_names(reference, folder)
     else:

@@ -21,6 +21,23 @@ FORM = "form: "
 """Begins the tag of one of the forms that a key's value may have; pydantic names it among the keys, no file has it."""
 
 
+class _EachKeyOnce(yaml.SafeLoader):
+    """PyYAML's reader, but a key that occurs twice in one mapping is refused, where PyYAML takes the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
+                first = seen[key.tag, key.value]
+                where = f"line {line}" if first == line else f"lines {first} and {line}"
+                raise ValueError(f"key '{key.value}' occurs twice ({where}); expected every key once")
+            if isinstance(key, yaml.ScalarNode):
+                seen[key.tag, key.value] = line
+        return node
+
+
 class Strict(BaseModel):
     """Frozen, strictly typed, unknown keys and numbers that are not finite refused."""
 
@@ -34,12 +51,16 @@ def read_yaml(path: Path) -> dict:
     """The keys and values of a YAML file.
 
     Raises:
-        ValueError: no valid YAML, or something else than keys and values; names the file.
+        ValueError: no UTF-8, no valid YAML, a key twice in one mapping, a value that refers to itself, or something
+            else than keys and values; names the file.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        content = yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)
+        json.dumps(content, default=str)  # refuses an alias inside what it stands for, and a date as key
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid YAML: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected keys and values, found {type(content).__name__}")
     return content
@@ -55,7 +76,16 @@ def parse(model: type[Model], path: Path, content: dict) -> Model:
         # Through JSON, because pydantic's strict mode takes a YAML list for a tuple only there.
         return model.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
-        raise ValueError("\n".join(_explain(path, problem, model) for problem in error.errors())) from None
+        raise ValueError("\n".join(_explain(path, one, model) for one in _own(error.errors()))) from None
+
+
+def _own(problems: list[Any]) -> list[Any]:
+    """Without a list that counts as too short only because of a fault in one of its entries, which is named itself."""
+    return [
+        one
+        for one in problems
+        if one["type"] != "too_short" or not any(other["loc"][:-1] == one["loc"] for other in problems)
+    ]
 
 
 def _explain(path: Path, problem: Any, model: type[BaseModel]) -> str:

@@ -14,6 +14,9 @@ from barnlib.components import Scale
 from barnlib.paths import ROOT, runs_root
 from barnlib.strict import FORM, Count, Fraction, Rate, Seed, Strict
 
+Several = Annotated[int, Field(ge=2)]
+"""Pictures that are evaluated: each is asked about with another one in its place, too."""
+
 TASKS_OF_THE_PAPER = ("vqa_scene", "seismic_description", "seismic_coordinates")
 """Asked in every study: claims and pages are about them."""
 
@@ -23,7 +26,7 @@ class SceneParameters(Strict):
 
     train: Count
     validation: Count
-    test: Count
+    test: Several
     questions: Count
 
 
@@ -32,8 +35,8 @@ class SeismicParameters(Strict):
 
     train: Count
     validation: Count
-    test: Count
-    heldout: Count
+    test: Several
+    heldout: Several
 
 
 class RecordsParameters(Strict):

@@ -71,6 +71,27 @@ def test_damaged_file_is_named_with_the_way_out(tmp_path, damage):
         build_once(folder, {}, counting()[0])
 
 
+@pytest.mark.parametrize("content", ["{}", "[]", "3", '{"inputs": "a", "files": 3}'])
+def test_what_is_no_manifest_is_refused(tmp_path, content):
+    folder = build_once(tmp_path / "a", {}, counting()[0])
+    (folder / "manifest.json").write_text(content)
+    for read in (
+        verify,
+        lambda folder: is_sealed(folder, {}),
+        lambda folder: build_once(folder, {}, counting()[0]),
+    ):
+        with pytest.raises(
+            ValueError, match=r"a/manifest\.json: expected an object with 'inputs' .*delete .*a and run"
+        ):
+            read(folder)
+
+
+def test_json_of_other_bytes_than_utf_8_is_named(tmp_path):
+    (tmp_path / "a.json").write_bytes(b'{"a": "\xff"}')
+    with pytest.raises(ValueError, match=r"a\.json: not valid JSON: 'utf-8' codec"):
+        read_json(tmp_path / "a.json")
+
+
 def test_unsealed_folder_is_not_complete(tmp_path):
     with pytest.raises(ValueError, match=r"no manifest\.json"):
         verify(tmp_path)

@@ -56,3 +56,14 @@ def test_wrong_image_size_is_refused(study, monkeypatch, tmp_path):
         ValueError, match=r"smoke\.yaml: key 'data\.image_size': the encoder 'clip' takes 96 pixels, found 64"
     ):
         features.build_features(small)
+    assert not list(tmp_path.glob("*/data")), "nothing was drawn"
+
+
+def test_a_layer_that_the_encoder_does_not_have_is_refused(study, monkeypatch, tmp_path):
+    monkeypatch.setenv("BARNLIB_RUNS", str(tmp_path))
+    deep = study.model_copy(update={"encoder": study.encoder.model_copy(update={"layer": -99})})
+    with pytest.raises(
+        ValueError, match=r"smoke\.yaml: key 'encoder\.layer': expected -\d to \d for the encoder"
+    ):
+        features.build_features(deep)
+    assert not list(tmp_path.glob("*/data")), "nothing was drawn"

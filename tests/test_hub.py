@@ -6,7 +6,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import huggingface_hub
+import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from barnlib import hub
@@ -14,7 +16,7 @@ from barnlib.hub import free_memory, local_folder, require_disk, require_memory,
 
 TOKEN = "hf_thisIsASecretOfTheTests"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-WEIGHTS = b"not read here"
+WEIGHTS = safetensors.numpy.save({"weight": np.zeros(3, np.float32)})
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -158,6 +160,18 @@ def test_pickles_and_empty_folders_are_refused_with_the_way_out(tmp_path):
         local_folder(tmp_path)
     (tmp_path / "model-00001-of-00002.safetensors").write_bytes(WEIGHTS)
     assert local_folder(tmp_path) == tmp_path
+
+
+@pytest.mark.parametrize(
+    "content", [b"", WEIGHTS[:-1], WEIGHTS[:20], b"version https://git-lfs.github.com/spec/v1"]
+)
+def test_damaged_weights_are_named(tmp_path, content):
+    (tmp_path / "a.safetensors").write_bytes(WEIGHTS)
+    (tmp_path / "b.safetensors").write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"b\.safetensors: cannot be read as safetensors \(.*; make, copy or download"
+    ):
+        local_folder(tmp_path)
 
 
 def test_memory_and_disk_say_how_much_is_missing(tmp_path):

@@ -1,6 +1,8 @@
 """Study and backbone files: every one loads, and a wrong one is refused by name."""
 
+import shutil
 import warnings
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -8,9 +10,19 @@ import pytest
 import yaml
 
 from barnlib import parameters
-from barnlib.parameters import load_backbone, load_encoder, load_study
+from barnlib.artefacts import read_json
+from barnlib.components import checkpoint_path
+from barnlib.parameters import load_backbone, load_encoder, load_study, require_fitting_encoder
 from barnlib.paths import ROOT
 from barnlib.study import TASKS_OF_THE_PAPER, RecordsParameters, Study
+
+CONDITION = {
+    "measure": "accuracy_difference",
+    "of": "newest",
+    "which": "every",
+    "side": "above",
+    "threshold": 0.0,
+}
 
 
 @pytest.fixture
@@ -48,7 +60,9 @@ def test_every_file_loads():
             assert load_backbone(backbone, study.scale).name == backbone
 
 
-def test_a_task_that_has_a_length_is_asked_after_the_three(params):
+def test_a_task_that_has_a_length_is_asked_after_the_three(params, monkeypatch):
+    more = replace(parameters.registry.ALL[0], name="other")
+    monkeypatch.setattr(parameters.registry, "ALL", (*parameters.registry.ALL, more))
     limits = {"other": 4, "seismic_coordinates": 40, "vqa_scene": 8, "seismic_description": 120}
     edit(params / "studies/nano.yaml", evaluation__max_new_tokens=limits)
     assert load_study("nano").tasks == (*TASKS_OF_THE_PAPER, "other")
@@ -76,7 +90,7 @@ def test_a_task_that_has_a_length_is_asked_after_the_three(params):
         ({"name": "other"}, r"key 'name' is 'other', expected 'nano'"),
         ({"scale": "tiny"}, r"key 'scale'.*found 'tiny'"),
         ({"seeds": [0, 0]}, r"key 'seeds'.*each of them once.*found \[0, 0\]"),
-        ({"seeds": [-1]}, r"key 'seeds\.0'.*greater than or equal to 0; found -1"),
+        ({"seeds": [-1]}, r"^\S+nano\.yaml: key 'seeds\.0'[^\n]*greater than or equal to 0; found -1$"),
         ({"seeds": [date(2026, 1, 1)]}, r"key 'seeds\.0'.*valid integer.*found '2026-01-01'"),
         ({"backbones": ["llama1", "llama1"]}, r"key 'backbones'.*each of them once"),
         (
@@ -96,7 +110,24 @@ def test_a_task_that_has_a_length_is_asked_after_the_three(params):
         ),
         ({"data__cards": {"records": 3}}, r"key 'data\.cards\.records': .*valid string; found 3"),
         ({"data__cards__held": 3}, r"unknown key 'data\.cards\.held'; did you mean 'heldout'"),
-        ({"data__scenes__test": 0}, r"key 'data\.scenes\.test'.*greater than or equal to 1; found 0"),
+        (
+            {"data__scenes__test": 1},
+            r"nano\.yaml: key 'data\.scenes\.test'.*greater than or equal to 2; found 1",
+        ),
+        (
+            {"data__cards__test": 1},
+            r"nano\.yaml: key 'data\.cards\.test'.*greater than or equal to 2; found 1",
+        ),
+        ({"data__cards__heldout": 1}, r"key 'data\.cards\.heldout'.*greater than or equal to 2; found 1"),
+        (
+            {"evaluation__max_new_tokens__vqa_scen": 8},
+            r"nano\.yaml: key 'evaluation\.max_new_tokens': no task 'vqa_scen'; there are vqa_scene, "
+            r"seismic_description, seismic_coordinates; did you mean 'vqa_scene'\?",
+        ),
+        (
+            {"verdicts__C2": [CONDITION | {"tasks": []}, CONDITION | {"tasks": ["vqa_scen"]}]},
+            r"nano\.yaml: key 'verdicts\.C2\.1\.tasks': no task 'vqa_scen'; there are vqa_scene, ",
+        ),
         ({"data": 3}, r"key 'data'.*found 3"),
     ],
 )
@@ -123,10 +154,15 @@ def test_missing_key_is_refused(params):
         ("base: nano\nalign: {epoch: 7.0}", r"unknown key 'align\.epoch'; did you mean 'epochs'\?"),
         ("base: nanno", r"no study 'nanno' .*did you mean 'nano'\?"),
         ("base: middle", r"a study with a base of its own cannot be one; name 'nano'"),
+        ("base:", r"other\.yaml: key 'base': expected the name of a study, found None"),
+        ("base: [nano]", r"other\.yaml: key 'base': expected the name of a study, found \['nano'\]"),
+        ("base: wrong", r"wrong\.yaml: unknown key 'align\.epoch'; did you mean 'epochs'\?"),
     ],
 )
 def test_what_cannot_be_a_study_is_refused(params, text, message):
     (params / "studies/middle.yaml").write_text("base: nano\n")
+    shutil.copy(params / "studies/nano.yaml", params / "studies/wrong.yaml")
+    edit(params / "studies/wrong.yaml", align__epoch=1.0)
     (params / "studies/other.yaml").write_text(text)
     with pytest.raises(ValueError, match=message):
         load_study("other")
@@ -141,6 +177,60 @@ def test_backbone_without_the_scale_is_refused(params):
     with pytest.raises(ValueError, match=r"llama3\.yaml: 'llama3' has no scale 'paper'; it has nano"):
         edit(params / "backbones/llama3.yaml", paper=None)
         load_backbone("llama3", "paper")
+
+
+def test_backbones_of_one_title_are_refused(params):
+    edit(params / "backbones/llama3.yaml", title=load_backbone("llama1", "nano").title)
+    said = r"backbones/llama1\.yaml and \S*backbones/llama3\.yaml: key 'title': expected different .*'LLaMA-1"
+    with pytest.raises(ValueError, match=said):
+        load_study("nano")
+    edit(params / "studies/nano.yaml", backbones=["llama2", "llama3"])
+    assert load_study("nano").backbones == ("llama2", "llama3")
+
+
+@pytest.mark.parametrize("colour", ["notacolour", "#12345", "red", "#1234567", "D55E00"])
+def test_a_colour_is_hexadecimal(params, colour):
+    edit(params / "backbones/llama3.yaml", colour=colour)
+    with pytest.raises(ValueError, match=rf"llama3\.yaml: key 'colour': .*\{{6\}}\$'; found '{colour}'"):
+        load_backbone("llama3", "nano")
+
+
+@pytest.mark.parametrize("name", ["my study", "a;b", "-nano", ".nano", "$HOME"])
+def test_a_name_that_a_command_cannot_hold_is_refused(params, name):
+    shutil.copy(params / "studies/nano.yaml", params / f"studies/{name}.yaml")
+    with pytest.raises(ValueError) as error:
+        load_study(name)
+    assert str(error.value).startswith(
+        f"{params}/studies/{name}.yaml: expected a file name of letters, digits, "
+    )
+    shutil.copy(params / "studies/nano.yaml", params / "studies/my_Study-2.b.yaml")
+    assert load_study("my_Study-2.b").title
+
+
+@pytest.mark.parametrize(
+    ("layer", "size", "message"),
+    [
+        (99, 96, "key 'encoder.layer': expected -6 to 5 for the encoder 'clip', found 99"),
+        (6, 96, "key 'encoder.layer': expected -6 to 5 for the encoder 'clip', found 6"),
+        (-7, 96, "key 'encoder.layer': expected -6 to 5 for the encoder 'clip', found -7"),
+        (-2, 97, "key 'data.image_size': the encoder 'clip' takes 96 pixels, found 97"),
+    ],
+)
+def test_what_an_encoder_does_not_have_is_refused(params, layer, size, message):
+    config = read_json(checkpoint_path(load_encoder("clip", "nano").checkpoint) / "config.json")
+    for fits in (-6, -2, 0, 5):
+        edit(params / "studies/nano.yaml", encoder__layer=fits)
+        require_fitting_encoder(load_study("nano"), config)
+    edit(params / "studies/nano.yaml", encoder__layer=layer, data__image_size=size)
+    study = load_study("nano")
+    whole = {"num_hidden_layers": 1, "vision_config": {"num_hidden_layers": 5, "image_size": 96}}
+    for said in (config, whole):  # of a vision model, and of one that reads, too
+        with pytest.raises(ValueError) as error:
+            require_fitting_encoder(study, said)
+        assert str(error.value) == f"params/studies/nano.yaml: {message}"
+    require_fitting_encoder(
+        study, {"vision_config": {"model_type": "siglip_vision_model"}}
+    )  # it does not say
 
 
 def test_protocol_key_in_a_backbone_file_is_refused(params):

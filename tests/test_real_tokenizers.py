@@ -225,6 +225,21 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
         load_tokenizer(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("tokenizer.json", "{", r"tokenizer\.json: not valid JSON"),
+        ("tokenizer.json", "{}", r"tokenizer\.json: no tokenizer that can be read \(.*download it again"),
+        ("tokenizer_config.json", "{", r"tokenizer_config\.json: not valid JSON"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path, tiny_tokenizer, name, content, message):
+    shutil.copytree(tiny_tokenizer, tmp_path, dirs_exist_ok=True)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        load_tokenizer(tmp_path)
+
+
 @pytest.mark.parametrize("backbone", ["llama1", "llama2", "llama3"])
 def test_the_nano_tokenizers_pass(backbone):
     assert len(load_tokenizer(ROOT / "params" / "checkpoints" / "nano" / backbone)) > 1000

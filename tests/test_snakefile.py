@@ -67,7 +67,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Counter]:
     """A copy of the project, its notebooks taking no time, with a complete study; and what was planned for it."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("barnlib", "notebooks", "params", "book"):
-        ignore = shutil.ignore_patterns("__pycache__", "*.safetensors", "_build")
+        ignore = shutil.ignore_patterns("__pycache__", "_build")
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
     shutil.copy(ROOT / "Snakefile", folder)
     stand_in(folder)
@@ -137,7 +137,9 @@ def test_a_change_reruns_what_depends_on_it(project: Path) -> None:
     shown = Counter(NAMES & {"backbones", "tokens"})  # notebooks that show the backbones themselves
     file = project / "params" / "backbones" / "llama2.yaml"
     original = file.read_text()
-    (project / "params" / "checkpoints" / "nano" / "another").mkdir()
+    nano = project / "params" / "checkpoints" / "nano"
+    shutil.copytree(nano / "llama2", nano / "another")
+    (nano / "another" / "manifest.json").unlink()
     edit(file, "nano", "checkpoint", value="params/checkpoints/nano/another")
     assert planned(project) == LAST + of_backbone + shown
     file.write_text(original)
@@ -218,3 +220,35 @@ def test_a_study_without_its_checkpoints_names_the_command(project: Path) -> Non
     assert done.returncode != 0 and "Traceback" not in said
     assert "no folder 'params/checkpoints/small/encoder'; `make checkpoints SCALE=small` makes it" in said
     assert not (project / "runs" / "small" / "data").exists(), "nothing was drawn"
+
+
+def test_what_does_not_fit_the_models_is_refused_first(project: Path) -> None:
+    shutil.rmtree(project / "runs")
+    study, backbone = (project / "params" / name for name in ("studies/smoke.yaml", "backbones/llama2.yaml"))
+    for file, keys, value, message in (
+        (
+            study,
+            ("encoder", "layer"),
+            99,
+            "smoke.yaml: key 'encoder.layer': expected -6 to 5 for the encoder 'clip'",
+        ),
+        (
+            study,
+            ("data", "image_size"),
+            97,
+            "smoke.yaml: key 'data.image_size': the encoder 'clip' takes 96 pixels",
+        ),
+        (
+            backbone,
+            ("nano", "recipe", "layers"),
+            3,
+            "llama2.yaml: key 'nano.recipe.layers': expected 4, of which",
+        ),
+    ):
+        original = file.read_text()
+        edit(file, *keys, value=value)
+        done = snakemake(project)
+        said = done.stdout + done.stderr
+        assert done.returncode != 0 and message in said and "Traceback" not in said
+        file.write_text(original)
+    assert not (project / "runs").exists(), "nothing was drawn"
