@@ -35,6 +35,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from barnlib.command_line import one_sentence
 from barnlib.data.turns import Turn
 from barnlib.ledger import Meter
 from barnlib.likelihood import packed_loss
@@ -88,10 +89,10 @@ def build(
     """A composed model of random weights with LoRA, ready to be trained, and its prompter.
 
     Raises:
-        ValueError: a vocabulary smaller than the benchmark's tokenizer.
+        ValueError: no configuration there; a vocabulary smaller than the benchmark's tokenizer.
     """
     tokenizer = load_tokenizer(TOKENIZER)
-    language_config = AutoConfig.from_pretrained(config)
+    language_config = AutoConfig.from_pretrained(_configured(config))
     if language_config.vocab_size < len(tokenizer):
         raise ValueError(
             f"{config}: a vocabulary of {language_config.vocab_size}; expected at least {len(tokenizer)}, the ids "
@@ -112,6 +113,13 @@ def build(
     if shape.gradient_checkpointing:
         llava(model).activation_checkpointing_enable({"use_reentrant": False})
     return model.train(), prompter
+
+
+def _configured(folder: Path) -> Path:
+    """The same folder; refused without a configuration, which transformers would look for on the hub."""
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{folder}: no folder with a config.json; expected one of a model of transformers")
+    return folder
 
 
 def sample_flops(model: Model, length: int) -> float:
@@ -282,6 +290,11 @@ def _speed(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; each way in a process of its own gives a peak memory of its own."""
+    with one_sentence():
+        print(json.dumps(asdict(measure(_given(arguments)))))
+
+
+def _given(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -300,7 +313,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--folder", type=Path, default=runs_root() / "benchmark", help="where Trainer may write"
     )
-    given = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def measure(given: argparse.Namespace) -> Speed:
+    """What the command line asks for.
+
+    Raises:
+        ValueError: a folder without a configuration, and as :func:`build`.
+    """
     vision = CLIPVisionConfig(
         hidden_size=1024,
         intermediate_size=4096,
@@ -310,17 +331,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         patch_size=14,
     )
     if given.vision is not None:
-        vision = CLIPVisionConfig.from_pretrained(given.vision)
+        vision = CLIPVisionConfig.from_pretrained(_configured(given.vision))
     shape = Shape(
         given.images, given.questions, given.steps, given.rank, given.precision, given.gradient_checkpointing
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, prompter = build(given.config, vision, shape, device)
     if given.way == "packed":
-        speed = packed_speed(model, prompter, shape, given.peak_tflops)
-    else:
-        speed = plain_speed(model, prompter, shape, given.peak_tflops, given.folder)
-    print(json.dumps(asdict(speed)))
+        return packed_speed(model, prompter, shape, given.peak_tflops)
+    return plain_speed(model, prompter, shape, given.peak_tflops, given.folder)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
 from barnlib import checkpoints, devices
 from barnlib.artefacts import build_once, digest, single_writer, write_json
+from barnlib.command_line import one_sentence
 from barnlib.components import Scale
 from barnlib.data.pictures import generator, picture
 from barnlib.data.records import KINDS, Picture
@@ -349,7 +350,8 @@ def main() -> None:
     parser.add_argument("--scale", choices=get_args(Scale), default="nano", help="nano where none is named")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    log.info("%s is in %s", arguments.encoder, make_encoder(arguments.encoder, arguments.scale))
+    with one_sentence():
+        log.info("%s is in %s", arguments.encoder, make_encoder(arguments.encoder, arguments.scale))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from transformers import (
 )
 
 from barnlib.assembly import Parts, assemble, trained_model
+from barnlib.command_line import one_sentence
 from barnlib.data.build import data_folder
 from barnlib.data.records import read_items
 from barnlib.data.turns import Turn
@@ -124,7 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("seed", type=int)
     parser.add_argument("folder", type=Path, help="a new folder")
     chosen = parser.parse_args(arguments)
-    export_run(load_study(chosen.study), chosen.backbone, chosen.seed, chosen.folder)
+    with one_sentence():
+        export_run(load_study(chosen.study), chosen.backbone, chosen.seed, chosen.folder)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,15 @@ Next: on Colab the cell runs ``barnlib/colab.py`` of the clone. The book hides t
      of what makes a notebook stale.
 """
 
-import sys
+import argparse
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
+from barnlib.command_line import one_sentence
 from barnlib.paths import ROOT
 
 TAG = "colab"
@@ -73,14 +75,18 @@ def write(path: Path, address: str | None) -> bool:
     return True
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: the notebooks of this repository; prints those that changed."""
-    address = repository(ROOT)
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        if write(path, address):
-            print(path.relative_to(ROOT))
-    return 0
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.parse_args(arguments)  # it takes none
+    with one_sentence():
+        address = repository(ROOT)
+        for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+            if write(path, address):
+                print(path.relative_to(ROOT))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

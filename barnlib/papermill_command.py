@@ -7,6 +7,9 @@ notebook from standard input where that is a pipe. Here it runs the notebook tha
 ``runs/notebooks`` on a terminal, and to standard output elsewhere, as papermill does. With an output path, or for
 anything else, nothing changes.
 
+Where a notebook refuses what it was given, standard error gets that sentence, the cell, and the place of the executed
+notebook, which holds the whole traceback. An error that nobody foresaw is shown as papermill shows it.
+
 A kernel that did not come up is started again. Its ports are chosen before it takes them, and where other kernels run,
 one of them may be gone by then.
 """
@@ -18,11 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from papermill.cli import papermill
+from papermill.exceptions import PapermillExecutionError
 
+from barnlib.command_line import one_sentence
 from barnlib.paths import ROOT, runs_root
 
 STARTS = 3  # of a kernel, at most
 NOT_UP = "Kernel died before replying to kernel_info"  # jupyter_client's words; no cell has run then
+# Errors whose text is a sentence about what was asked for, by the names that a kernel reports.
+REFUSALS = {"ValueError", "BookError", "ControlError", "PreflightError"}
 
 
 def main() -> None:
@@ -30,13 +37,34 @@ def main() -> None:
     arguments = sys.argv[1:]
     if problem := missing_notebook(arguments):
         sys.exit(f"papermill: {problem}")
-    arguments += output_path(arguments, terminal=sys.stdout.isatty())
+    with one_sentence():
+        arguments += output_path(arguments, terminal=sys.stdout.isatty())
     for start in range(1, STARTS + 1):
         try:
             papermill.main(arguments, prog_name="papermill")
         except RuntimeError as problem:
             if NOT_UP not in str(problem) or start == STARTS:
                 raise
+        except PapermillExecutionError as problem:
+            if problem.ename not in REFUSALS:
+                raise
+            sys.exit(refusal(problem, arguments))
+
+
+def refusal(problem: PapermillExecutionError, arguments: Sequence[str]) -> str:
+    """What to say of a notebook that refused what it was given: its sentence, the cell, and where the rest is.
+
+    Args:
+        arguments: papermill's arguments, without the program's name, with an output path.
+    """
+    given = _given(arguments)
+    output = given["output_path"]
+    copy = Path(output).absolute() if output and output != "-" and "://" not in output else output
+    rest = "went to standard output" if copy in (None, "-") else f"is {copy}"
+    return (
+        f"papermill: {problem.ename}: {problem.evalue}\n"
+        f"in cell In[{problem.exec_count}] of {given['notebook_path']}; the executed notebook {rest}"
+    )
 
 
 def missing_notebook(arguments: Sequence[str]) -> str:
@@ -45,13 +73,16 @@ def missing_notebook(arguments: Sequence[str]) -> str:
     Args:
         arguments: papermill's arguments, without the program's name.
     """
-    if not any(argument.endswith(".ipynb") for argument in arguments):
+    name = str(_given(arguments)["notebook_path"] or "-")
+    if (
+        name == "-" or "://" in name or Path(name).is_file()
+    ):  # papermill also reads addresses and its standard input
         return ""
-    name = str(_given(arguments)["notebook_path"] or "")
-    if not name.endswith(".ipynb") or "://" in name or Path(name).is_file():  # papermill also reads addresses
-        return ""
-    own = ROOT / "notebooks" / Path(name).name
+    whole = f"{name.removesuffix('.ipynb')}.ipynb"
+    own = ROOT / "notebooks" / Path(whole).name
     hint = f"; this project's own is {own}" if own.is_file() else ""
+    if Path(whole).is_file():
+        hint = f"; did you mean '{whole}'?"
     return f"no notebook '{name}' in {Path.cwd()}{hint}"
 
 

@@ -11,5 +11,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def runs_root() -> Path:
-    """Folder of everything produced: ``$BARNLIB_RUNS`` where set, else ``runs/`` beside barnlib."""
-    return Path(os.environ.get("BARNLIB_RUNS", ROOT / "runs")).resolve()
+    """Folder of everything produced: ``$BARNLIB_RUNS`` where set and not empty, else ``runs/`` beside barnlib.
+
+    Raises:
+        ValueError: ``$BARNLIB_RUNS`` is a file, or would lie in one.
+    """
+    folder = Path(os.environ.get("BARNLIB_RUNS") or ROOT / "runs").resolve()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        raise ValueError(f"BARNLIB_RUNS names {folder}; expected a folder, and {existing} is a file")
+    return folder

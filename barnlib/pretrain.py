@@ -31,6 +31,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from barnlib import checkpoints, devices
 from barnlib.artefacts import build_once, digest, file_digest, read_json, single_writer, write_json
+from barnlib.command_line import one_sentence
 from barnlib.components import Scale
 from barnlib.corpus import KINDS, WHOLE, documents, sample_text
 from barnlib.hub import require_disk
@@ -353,12 +354,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="write here and not where the backbone's file says")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    backbone = load_backbone(arguments.backbone, arguments.scale)
-    if backbone.recipe is None:
-        parser.error(
-            f"backbone '{backbone.name}' has no recipe at scale {arguments.scale}: it is loaded, not made"
-        )
-    folder = make_backbone(backbone.recipe, arguments.folder or ROOT / backbone.checkpoint)
+    with one_sentence():
+        backbone = load_backbone(arguments.backbone, arguments.scale)
+        if backbone.recipe is None:
+            parser.error(
+                f"backbone '{backbone.name}' has no recipe at scale {arguments.scale}: it is loaded, not made"
+            )
+        folder = make_backbone(backbone.recipe, arguments.folder or ROOT / backbone.checkpoint)
     log.info("%s is in %s", backbone.name, folder)
 
 

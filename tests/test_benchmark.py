@@ -98,3 +98,9 @@ def test_a_vocabulary_that_is_too_small_is_refused(tmp_path):
     LlamaConfig(vocab_size=100).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="a vocabulary of 100; expected at least"):
         build(tmp_path, VISION, SHAPE, CPU)
+
+
+def test_a_folder_without_a_configuration_is_named_and_not_looked_for_on_the_hub(config, tmp_path):
+    for words in ([str(tmp_path / "none")], [str(config), "--vision", str(tmp_path / "none")]):
+        with pytest.raises(SystemExit, match=f"^{tmp_path / 'none'}: no folder with a config.json"):
+            benchmark.main(words)

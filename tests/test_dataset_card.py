@@ -187,3 +187,6 @@ def test_a_folder_without_description_and_broken_yaml_are_refused(tmp_path):
     (tmp_path / "dataset.yaml").write_text("a: [")
     with pytest.raises(ValueError, match=r"dataset\.yaml: not valid YAML"):
         make_card(tmp_path)
+    (tmp_path / "dataset.yaml").write_text("name: a\nsource: b\nname: c\n")
+    with pytest.raises(ValueError, match=r"dataset\.yaml: key 'name' occurs twice \(lines 1 and 3\)"):
+        make_card(tmp_path)

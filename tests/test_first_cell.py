@@ -122,3 +122,10 @@ def test_the_address_comes_from_pyproject(tmp_path):
 def test_an_address_that_would_end_the_string_is_refused():
     with pytest.raises(ValueError, match="without quotes or spaces, found"):
         first_cell.source('x"; import os #')
+
+
+def test_the_command_says_what_it_does_and_changes_nothing_then(capsys, monkeypatch):
+    monkeypatch.setattr(first_cell, "write", lambda *given: pytest.fail(f"written: {given}"))
+    with pytest.raises(SystemExit) as ended:
+        first_cell.main(["--help"])
+    assert ended.value.code == 0 and "The first code cell of every notebook" in capsys.readouterr().out

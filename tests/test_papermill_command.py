@@ -4,12 +4,14 @@ import importlib.util
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+from papermill.exceptions import PapermillExecutionError
 
 from barnlib import papermill_command
 from barnlib.papermill_command import NOT_UP, missing_notebook, output_path
@@ -81,8 +83,68 @@ def test_a_notebook_that_is_not_there_is_named_with_the_place_of_ours(notebook, 
     assert said.startswith(f"no notebook 'notebooks/train.ipynb' in {tmp_path}")
     assert said.endswith(f"own is {ROOT / 'notebooks' / 'train.ipynb'}")
     assert missing_notebook(["else.ipynb", "out.ipynb"]) == f"no notebook 'else.ipynb' in {tmp_path}"
-    for given in ([str(notebook)], ["https://host/train.ipynb"], ["-", "out.ipynb"], ["--help"], []):
+    for given in (
+        [str(notebook)],
+        ["https://host/train.ipynb"],
+        ["-", "out.ipynb"],
+        ["--help"],
+        ["--version"],
+        ["--unknown"],
+        [],
+    ):
         assert missing_notebook(given) == "", given
+
+
+def test_a_notebook_without_its_ending_is_named_with_the_one_that_is_there(notebook, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert missing_notebook(["small", "-p", "word", "x"]).endswith("; did you mean 'small.ipynb'?")
+    assert missing_notebook(["train"]).endswith(
+        f"; this project's own is {ROOT / 'notebooks' / 'train.ipynb'}"
+    )
+    assert missing_notebook(["else"]) == f"no notebook 'else' in {tmp_path}"
+
+
+def test_refusals_are_all_of_the_projects_own_kinds_of_valueerror():
+    kinds = re.findall(
+        r"^class ([A-Z]\w+)\(ValueError\)",
+        "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "barnlib").rglob("*.py")),
+        flags=re.MULTILINE,
+    )
+    assert {"ValueError", *kinds} == papermill_command.REFUSALS
+
+
+def failed(kind: str) -> PapermillExecutionError:
+    return PapermillExecutionError(4, 3, "choose()", kind, "no backbone 'x'", ["a frame"] * 50)
+
+
+@pytest.mark.parametrize(
+    ("given", "rest"), [("out.ipynb", "is {folder}/out.ipynb"), ("-", "went to standard output")]
+)
+def test_a_refusal_is_the_sentence_the_cell_and_the_executed_notebook(
+    given, rest, notebook, tmp_path, monkeypatch
+):
+    def run(arguments, prog_name):
+        raise failed("ValueError")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(papermill_command.papermill, "main", run)
+    monkeypatch.setattr(sys, "argv", ["papermill", "small.ipynb", given])
+    with pytest.raises(SystemExit) as ended:
+        papermill_command.main()
+    assert ended.value.code.splitlines() == [
+        "papermill: ValueError: no backbone 'x'",
+        f"in cell In[3] of small.ipynb; the executed notebook {rest.format(folder=tmp_path)}",
+    ]
+
+
+def test_an_error_that_nobody_foresaw_keeps_its_traceback(notebook, monkeypatch):
+    def run(arguments, prog_name):
+        raise failed("IndexError")
+
+    monkeypatch.setattr(papermill_command.papermill, "main", run)
+    monkeypatch.setattr(sys, "argv", ["papermill", str(notebook), "out.ipynb"])
+    with pytest.raises(PapermillExecutionError, match="a frame"):
+        papermill_command.main()
 
 
 @pytest.mark.slow

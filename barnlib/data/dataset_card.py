@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from barnlib.artefacts import digest, file_digest, write_json
-from barnlib.data.foreign import Reading, Record, as_object, load
+from barnlib.command_line import one_sentence
+from barnlib.data.foreign import Reading, Record, load
 from barnlib.data.gqa_files import read_gqa
 from barnlib.data.leakage import image_digests, refuse_shared
 from barnlib.data.llava_files import read_captions, read_conversations
 from barnlib.data.records import SPLITS, write_items, write_pictures
 from barnlib.data.vqa_files import read_vqa
+from barnlib.strict import read_yaml
 
 DESCRIPTION, CARD = "dataset.yaml", "card.json"
 MADE_BY = "barnlib.data.dataset_card"
@@ -91,15 +91,9 @@ def make_card(folder: Path) -> dict[str, Any]:
 
 
 def _description(path: Path) -> Record:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(
-            f"{path}: no such file; expected one that names source, licence and splits"
-        ) from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from error
-    record = Record(path, "", as_object(path, "", content))
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; expected one that names source, licence and splits")
+    record = Record(path, "", read_yaml(path))
     record.only(KEYS)
     for key in ("name", "source", "licence"):
         record.text(key)
@@ -197,8 +191,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help=f"the dataset's folder, with its {DESCRIPTION}")
-    card = make_card(parser.parse_args(arguments).folder)
-    logging.info("%s", json.dumps(card, indent=1, ensure_ascii=False))
+    folder = parser.parse_args(arguments).folder
+    with one_sentence():
+        logging.info("%s", json.dumps(make_card(folder), indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":

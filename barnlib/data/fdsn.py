@@ -19,7 +19,6 @@ that ObsPy installs. No data centre was ever asked: this was made without a netw
 
 import io
 import logging
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -239,11 +238,11 @@ def _one_line(problem: Exception) -> str:
     return " ".join(str(problem).split())
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> None:
     """As :func:`barnlib.data.recorded_records.command_line`."""
-    return command_line(build_records, __doc__ or "", REQUEST, arguments)
+    command_line(build_records, __doc__ or "", REQUEST, arguments)
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    sys.exit(main())
+    main()

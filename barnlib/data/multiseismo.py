@@ -19,7 +19,6 @@ distance is taken, of its rows the first that can be used.
 """
 
 import logging
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -293,11 +292,11 @@ def _time(value: Any, missing: str) -> UTCDateTime:
     raise Unusable(missing, f"time {value!r}; expected a time stamp, ISO 8601, or seconds since 1970")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> None:
     """As :func:`barnlib.data.recorded_records.command_line`."""
-    return command_line(build_records, __doc__ or "", REQUEST, arguments)
+    command_line(build_records, __doc__ or "", REQUEST, arguments)
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    sys.exit(main())
+    main()

@@ -81,9 +81,12 @@ class PoliteClient(Client):
         Raises:
             ValueError: no such data centre.
         """
-        super().__init__(
-            data_centre, user_agent=user_agent(contact), timeout=TIMEOUT_S, _discover_services=False
-        )
+        try:
+            super().__init__(
+                data_centre, user_agent=user_agent(contact), timeout=TIMEOUT_S, _discover_services=False
+            )
+        except ValueError as problem:  # ObsPy's, of a name that it does not know
+            raise ValueError(f"no data centre '{data_centre}': {problem}") from problem
         self.asked = 0
         self.used: dict[str, str] = {}
         self._answers, self._pause_s, self._sleep, self._clock = answers, pause_s, sleep, clock

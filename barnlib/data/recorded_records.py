@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from barnlib.artefacts import digest, file_digest, write_json
+from barnlib.command_line import one_sentence
 from barnlib.data.build import questions_on
 from barnlib.data.cards import card_phrases, draw_card
 from barnlib.data.descriptions import card_caption
@@ -159,8 +160,8 @@ def command_line(
     description: str,
     request: str,
     arguments: Sequence[str] | None,
-) -> int:
-    """The command line of a builder: logs the card and gives 0; one sentence and 1 where it cannot be made.
+) -> None:
+    """The command line of a builder: logs the card; one sentence and exit status 1 where it cannot be made.
 
     Args:
         build: makes the records of a folder; returns the card.
@@ -171,10 +172,6 @@ def command_line(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help=f"the dataset's folder, with its {request}")
-    try:
-        card = build(parser.parse_args(arguments).folder)
-    except (ValueError, DataCentreUnavailable) as problem:
-        logging.error("%s", problem)
-        return 1
-    logging.info("%s", json.dumps(card, indent=1, ensure_ascii=False))
-    return 0
+    folder = parser.parse_args(arguments).folder
+    with one_sentence(DataCentreUnavailable):
+        logging.info("%s", json.dumps(build(folder), indent=1, ensure_ascii=False))

@@ -20,6 +20,7 @@ from typing import Any
 import nbformat
 import yaml
 
+from barnlib.command_line import one_sentence
 from barnlib.parameters import load_study
 from barnlib.paths import ROOT
 from barnlib.report import explorer_page, reference
@@ -175,19 +176,16 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def main() -> int:
+def main() -> None:
     """Command line: one argument, the study."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("study", help="a name in params/studies")
-    try:
-        print(build(parser.parse_args().study))
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    study = parser.parse_args().study
+    with one_sentence():
+        print(build(study))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
