@@ -59,7 +59,7 @@ def test_differences_are_paired_by_seed(answers: pd.DataFrame) -> None:
     assert set(found["a"]) == {"a"} and set(found["b"]) == {"b"}
     for measure in MEASURES:
         assert found.loc[measure, "estimate"] == pytest.approx(each["b", measure] - each["a", measure])
-    assert found.loc["ece_debiased", "estimate"] > 0.05 and found.loc["ece_debiased", "low"] > 0
+    assert found.loc["squared_error", "estimate"] > 0.01 and found.loc["squared_error", "low"] > 0
     same = differences(
         resample(
             pd.concat([answers[answers["backbone"] == "a"].assign(backbone=name) for name in "xy"]),
@@ -115,7 +115,7 @@ def test_a_ranking_that_depends_on_the_definition_is_seen(answers: pd.DataFrame)
         other=np.where(answers["backbone"] == "a", np.clip(answers["said"] + 0.4, 0, 1), answers["said"])
     )
     found = rankings(resample(turned, ("task",), ("said", "other"), rng=RNG(0), resamples=100))
-    ece = found[found["measure"] == "ece_debiased"].set_index("definition")
+    ece = found[found["measure"] == "squared_error"].set_index("definition")
     assert ece["order"].to_dict() == {"said": "a > b", "other": "b > a"}
     assert ece["agrees"].to_dict() == {"said": True, "other": False}
     assert (ece["held"] > 0.9).all()
@@ -138,18 +138,18 @@ def test_how_sure_an_order_is_is_the_share_of_resamples_that_keep_it() -> None:
 
     drawn = [(0.1, 0.2), (0.3, 0.2), (0.1, 0.1), (0.0, 0.5)]
     found = rankings([made(0.1, 0.2, drawn)]).set_index("measure")
-    assert found["order"].to_dict() == {"ece_debiased": "a > b", "brier": "a > b", "auroc": "b > a"}
-    assert found["held"].to_dict() == {"ece_debiased": 0.75, "brier": 0.75, "auroc": 0.75}  # a tie keeps it
+    assert found["order"].to_dict() == {"squared_error": "a > b", "brier": "a > b", "auroc": "b > a"}
+    assert found["held"].to_dict() == {"squared_error": 0.75, "brier": 0.75, "auroc": 0.75}  # a tie keeps it
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("gap", "measure"), [(-0.1, "squared_error"), (-0.15, "ece_debiased"), (0.0, "brier")]
+    ("gap", "measure"), [(-0.1, "squared_error"), (0.0, "squared_error"), (0.0, "brier")]
 )
 def test_intervals_cover_the_truth(gap: float, measure: str) -> None:
-    """Truth: of the squared error gap^2; of the error |gap|; of the Brier score by integration."""
+    """Truth: of the squared error gap^2; of the Brier score by integration."""
     said = np.linspace(0.2, 0.8, 100_001)
-    truth = {"squared_error": gap**2, "ece_debiased": abs(gap), "brier": (said * (1 - said)).mean()}[measure]
+    truth = {"squared_error": gap**2, "brier": (said * (1 - said)).mean()}[measure]
     covered = []
     for trial in range(120):
         rows = confident({"a": gap}, seeds=3, images=60, seed=trial)
@@ -157,3 +157,22 @@ def test_intervals_cover_the_truth(gap: float, measure: str) -> None:
         interval = found[found["measure"] == measure].iloc[0]
         covered.append(interval["low"] <= truth <= interval["high"])
     assert np.mean(covered) >= 0.92
+
+
+@pytest.mark.slow
+def test_of_two_calibrated_backbones_the_sharper_is_not_better_calibrated() -> None:
+    """A calibration error of distances, even less its bias by Kumar's method, would prefer the sharper one."""
+    found = []
+    for trial in range(120):
+        rng = RNG(trial)
+        sharp, flat = (
+            confident({name: 0.0}, seeds=3, images=60, seed=2 * trial + k) for k, name in enumerate("ab")
+        )
+        said = 0.5 + 0.2 * (flat["said"] - 0.5)
+        right = rng.random(len(said)) < said
+        both = pd.concat([sharp, flat.assign(said=said, score=right.astype(float), correct=right)])
+        table = differences(resample(both, (), ("said",), rng=rng, resamples=80))
+        found.append(table[table["measure"] == "squared_error"].iloc[0])
+    estimate, low, high = (np.array([row[name] for row in found]) for name in ("estimate", "low", "high"))
+    assert abs(estimate.mean()) < 3 * estimate.std() / np.sqrt(len(estimate))
+    assert np.mean((low <= 0) & (high >= 0)) >= 0.92

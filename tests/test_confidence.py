@@ -120,9 +120,20 @@ def test_a_known_temperature_comes_back_from_open_answers() -> None:
     )
 
 
+@pytest.mark.parametrize(("stated", "scaled"), [(0.9, 0.75), (0.1, 0.25), (0.5, 0.5)])
+def test_a_temperature_above_one_moves_confidence_towards_one_half(stated: float, scaled: float) -> None:
+    """Odds of 9 to 1 become 3 to 1 at a temperature of 2."""
+    answers = with_confidence(table([{"item": "i"}]).assign(logprob=np.log(stated)))
+    fitted = pd.DataFrame([{"backbone": "a", "seed": 0, "task": "vqa_scene", "temperature": 2.0}])
+    assert with_scaled(answers, fitted)["scaled"].tolist() == pytest.approx([scaled])
+
+
 def test_a_fit_without_an_optimum_says_so() -> None:
     made = [{"item": f"i{k}", "logprob": -0.1, "tokens": 1, "bytes": 1, "score": 0.0} for k in range(20)]
     fitted = temperatures(with_confidence(table(made))).iloc[0]
     assert fitted["at_edge"] and fitted["temperature"] == pytest.approx(LARGEST, rel=0.05)
+    unlikely = [{**row, "logprob": -9.0, "score": float(k > 4)} for k, row in enumerate(made)]
+    most_are_right = temperatures(with_confidence(table(unlikely))).iloc[0]
+    assert most_are_right["at_edge"] and most_are_right["temperature"] == pytest.approx(LARGEST, rel=0.05)
     unfitted = with_scaled(with_confidence(table(made)), temperatures(with_confidence(table([]))))
     assert unfitted["scaled"].isna().all()

@@ -6,11 +6,13 @@ import pytest
 from prediction_tables import confident, table
 
 from barnlib.analyses.calibration_tables import estimates, resample
-from barnlib.analyses.confidence import with_confidence
+from barnlib.analyses.confidence import temperatures, with_confidence
 from barnlib.report.findings_confidence import (
     chance_title,
     decomposition,
+    edge_sentence,
     known,
+    of_chances,
     off_the_list,
     ranking_table,
     ranking_title,
@@ -39,6 +41,21 @@ def test_known_are_the_rows_that_are_wanted_and_exist() -> None:
     assert known(rows).index.tolist() == [0, 2] and known(rows, measure="brier").empty
 
 
+def test_only_a_share_of_a_list_or_what_was_scaled_is_taken_for_a_chance() -> None:
+    rows = pd.DataFrame(
+        [
+            (task, definition, measure)
+            for task in ("listed", "free")
+            for definition in ("primary", "scaled")
+            for measure in ("brier", "auroc")
+        ],
+        columns=["task", "definition", "measure"],
+    )
+    answers = pd.DataFrame({"task": ["listed", "listed", "free"], "closed_list": [0.4, np.nan, np.nan]})
+    left_out = rows.drop(of_chances(rows, answers).index)
+    assert left_out.to_numpy().tolist() == [["free", "primary", "brier"]]
+
+
 def test_the_title_of_reliability() -> None:
     over = pd.DataFrame({"backbone": ["a", "b", "c"], "low": [0.1, -0.1, -0.3], "high": [0.2, 0.1, -0.2]})
     assert reliability_title(over, TITLES) == "On average: A overconfident; C underconfident"
@@ -56,12 +73,49 @@ def test_the_title_of_chance() -> None:
 
 
 def test_the_title_of_temperatures() -> None:
-    fitted = pd.DataFrame({"temperature": [0.5, 20.0, np.nan], "at_edge": [False, True, False]})
-    assert temperature_title(fitted) == (
-        "1 of 2 temperatures lie above 1, which lowers confidence; 1 lie at the edge of the range, without an optimum"
+    fitted = pd.DataFrame(
+        {
+            "task": ["seismic_coordinates", "vqa_scene", "vqa_scene", "seismic_description"],
+            "temperature": [20.0, 0.5, 1.25, np.nan],
+            "at_edge": [True, False, False, False],
+        }
     )
-    assert temperature_title(fitted.iloc[:1]) == "0 of 1 temperatures lie above 1, which lowers confidence"
-    assert temperature_title(fitted.iloc[2:]) == "No temperature could be fitted"
+    assert temperature_title(fitted) == (
+        "Temperatures: VQA-Scene 0.50 to 1.25 (1 of 2 above 1); "
+        "Seismic coordinate prediction 20.00 (1 of 1 above 1, 1 at the edge of the range)"
+    )
+    assert temperature_title(fitted.iloc[3:]) == "No temperature could be fitted"
+
+
+@pytest.mark.parametrize(
+    ("logprob", "wrong", "told"),
+    [
+        (
+            -9.0,
+            1,
+            "Seismic coordinate prediction: a run gets 75% right, with a confidence below one half in 100%",
+        ),
+        (
+            -0.1,
+            0,
+            "Seismic coordinate prediction: a run gets 100% right, with a confidence below one half in 0%",
+        ),
+        (-0.1, 1, None),
+    ],
+)
+def test_both_causes_of_a_temperature_at_the_edge_can_be_told(
+    logprob: float, wrong: int, told: str | None
+) -> None:
+    made = table(
+        [
+            {"item": f"i{k}", "task": "seismic_coordinates", "correct": k >= wrong, "logprob": logprob}
+            for k in range(4)
+        ]
+    ).assign(first_token_logprob=logprob, tokens=1)
+    answers = with_confidence(made)
+    fitted = temperatures(answers)
+    expected = f"At the edge, {told}" if told else "No temperature lies at the edge of the range"
+    assert edge_sentence(fitted, answers) == expected
 
 
 def test_the_title_of_rankings_counts_what_has_an_order() -> None:

@@ -95,7 +95,7 @@ def differences(measures: dict[str, float], half: float = 0.01, task: str | None
 
 @pytest.mark.parametrize(("value", "expected"), [(-0.1, REPRODUCED), (0.1, NOT), (0.001, UNDECIDED)])
 def test_calibration(value, expected):
-    assert answer("C3", differences({"ece_difference": value}, task="vqa_scene")) == expected
+    assert answer("C3", differences({"calibration_difference": value}, task="vqa_scene")) == expected
 
 
 STEADY = {f"displacement_{kind}": -0.1 for kind in C4} | {
@@ -157,7 +157,7 @@ def test_without_evidence_everything_is_undecided_and_says_why():
 
 
 def test_an_estimate_that_does_not_exist_decides_nothing():
-    rows = differences({"ece_difference": -0.1}, task="vqa_scene")
+    rows = differences({"calibration_difference": -0.1}, task="vqa_scene")
     rows[0] |= {"estimate": None, "low": None, "high": None, "p": None, "note": "every answer was right"}
     found = verdicts.verdicts(STUDY, evidence(rows))[2]
     assert found.answer == UNDECIDED
@@ -174,15 +174,18 @@ def test_one_backbone_and_a_study_without_rules_are_answered():
 
 
 def test_two_estimates_of_one_thing_are_refused():
-    rows = differences({"ece_difference": -0.1}, task="vqa_scene")
-    with pytest.raises(ValueError, match=r"2 estimates of 'ece_difference' for task vqa_scene"):
+    rows = differences({"calibration_difference": -0.1}, task="vqa_scene")
+    with pytest.raises(ValueError, match=r"2 estimates of 'calibration_difference' for task vqa_scene"):
         verdicts.verdicts(STUDY, evidence([*rows, rows[0]]))
 
 
 def test_an_interval_that_touches_the_threshold_is_open():
-    exact = [row("ece_difference", -0.01, 0.01, a=a, b=NEW, task="vqa_scene", p=0.04) for a in (OLD, MIDDLE)]
+    exact = [
+        row("calibration_difference", -0.01, 0.01, a=a, b=NEW, task="vqa_scene", p=0.04)
+        for a in (OLD, MIDDLE)
+    ]
     assert answer("C3", exact) == UNDECIDED
-    tied = [row("ece_difference", 0.0, 0.0, a=a, b=NEW, task="vqa_scene") for a in (OLD, MIDDLE)]
+    tied = [row("calibration_difference", 0.0, 0.0, a=a, b=NEW, task="vqa_scene") for a in (OLD, MIDDLE)]
     assert answer("C3", tied) == UNDECIDED
 
 

@@ -9,9 +9,8 @@ Bins hold equal numbers of answers, and equal confidences share a bin, so the or
 | measure | what it is |
 | --- | --- |
 | `accuracy`, `confidence`, `overconfidence` | means, and confidence less accuracy |
-| `ece` | mean distance of confidence and accuracy over bins (Naeini et al. 2015), never below its chance level |
-| `ece_debiased` | the same less its bias under normal noise in each bin, as Kumar, Liang & Ma (2019) take it off |
-| `squared_error` | mean squared distance over bins, unbiased (Kumar et al. 2019); may be below zero |
+| `ece` | mean distance of confidence and accuracy over bins (Naeini et al. 2015), above zero by chance |
+| `squared_error` | mean squared distance over bins, unbiased (Kumar, Liang & Ma 2019); may be below zero |
 | `brier` | mean squared distance of confidence and outcome |
 | `reliability`, `resolution`, `uncertainty`, `within` | Murphy's (1973) parts: Brier = reliability - resolution + uncertainty + within, the last for confidences that differ within a bin (Stephenson et al. 2008) |
 | `auroc` | chance that a right answer is more confident than a wrong one, ties half |
@@ -29,7 +28,7 @@ PER_BIN = 10  # answers to a bin at least; fewer bins where there are not enough
 CHUNK = 2_000_000  # weights, or drawn outcomes, held at a time
 BOUNDS = {
     **dict.fromkeys(("accuracy", "confidence", "ece", "brier", "auroc", "aurc"), (0.0, 1.0)),
-    **dict.fromkeys(("overconfidence", "ece_debiased", "squared_error", "excess_aurc"), (-1.0, 1.0)),
+    **dict.fromkeys(("overconfidence", "squared_error", "excess_aurc"), (-1.0, 1.0)),
     **dict.fromkeys(("reliability", "resolution", "uncertainty"), (0.0, 1.0)),
     "within": (-1.0, 1.0),
 }
@@ -88,9 +87,7 @@ def _binned(said: Array, right: Array, weight: Array, bin_of: NDArray[np.int64])
     confident, accurate = means[:, 1], means[:, 2]
     accuracy = (mass * accurate).sum(1)
     gap = confident - accurate
-    ece = (mass * np.abs(gap)).sum(1)
     variance = accurate * (1 - accurate)  # of one answer in the bin
-    noise = np.sqrt(np.where(sums[:, 0] > 0, variance / sums[:, 0], 0.0))
     several = sums[:, 0] > 1
     lost = np.where(several, variance / np.where(several, sums[:, 0] - 1, 1), 0.0)
     spread = means[:, 3] - confident**2 - 2 * (means[:, 4] - confident * accurate)
@@ -99,8 +96,7 @@ def _binned(said: Array, right: Array, weight: Array, bin_of: NDArray[np.int64])
         "accuracy": accuracy,
         "confidence": confidence,
         "overconfidence": confidence - accuracy,
-        "ece": ece,
-        "ece_debiased": 2 * ece - (mass * mean_distance(gap, noise)).sum(1),
+        "ece": (mass * np.abs(gap)).sum(1),
         "squared_error": (mass * (gap**2 - lost)).sum(1),
         "brier": (mass * (means[:, 3] - 2 * means[:, 4] + accurate)).sum(1),
         "reliability": (mass * gap**2).sum(1),
@@ -108,13 +104,6 @@ def _binned(said: Array, right: Array, weight: Array, bin_of: NDArray[np.int64])
         "uncertainty": accuracy * (1 - accuracy),
         "within": (mass * spread).sum(1),
     }
-
-
-def mean_distance(mean: Array, sd: Array) -> Array:
-    """Mean of |X| for a normal X of this mean and standard deviation (the folded normal distribution)."""
-    ratio = np.where(sd > 0, mean / np.where(sd > 0, sd, 1.0), 0.0)
-    folded = sd * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2) + mean * (1 - 2 * stats.norm.cdf(-ratio))
-    return np.where(sd > 0, folded, np.abs(mean))
 
 
 def _ordered(said: Array, right: Array, weight: Array) -> dict[str, Array]:

@@ -24,7 +24,7 @@ from barnlib.analyses.replicates import image_draws, mean_over_runs
 
 Array = NDArray[np.float64]
 
-BETTER = {"ece": -1, "ece_debiased": -1, "brier": -1, "auroc": 1, "aurc": -1}
+BETTER = {"ece": -1, "squared_error": -1, "brier": -1, "auroc": 1, "aurc": -1}
 """Measure -> whether more (1) or less (-1) of it is better."""
 
 
@@ -189,7 +189,7 @@ def _table(rows: list[dict[str, Any]], resampled: Sequence[Resampled], names: Se
 
 
 def rankings(
-    resampled: Sequence[Resampled], measured: Sequence[str] = ("ece_debiased", "brier", "auroc")
+    resampled: Sequence[Resampled], measured: Sequence[str] = ("squared_error", "brier", "auroc")
 ) -> pd.DataFrame:
     """The order of the backbones, best first, by group, definition and measure, and how sure it is.
 

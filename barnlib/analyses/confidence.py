@@ -75,15 +75,17 @@ def temperatures(validation: pd.DataFrame) -> pd.DataFrame:
 
     Where there are closed lists, the candidates' log-probabilities are divided by it and the likelihood is that of the
     right candidate, as in Guo et al. (2017); elsewhere the log-odds of the answer's probability are divided by it, and
-    the likelihood is that of being right.
+    the likelihood is that of being right. A temperature above one evens out the shares of a list, and moves any other
+    confidence towards one half, from either side.
 
     Args:
         validation: rows of `with_confidence`, none of which is reported on.
 
     Returns:
         `backbone`, `seed`, `task`, `temperature` (NaN without a usable answer), `fitted_on` (`choices` or `answers`),
-        `items`, and `at_edge`: the likelihood grows up to the end of the range looked at, as it does where all answers
-        are right or all are wrong.
+        `items`, and `at_edge`: the likelihood grows up to an end of the range looked at. It does where all answers are
+        right or all are wrong, and where the confidences lie on the wrong side of one half on the whole, as of answers
+        that are mostly right at a probability near 0: scaled log-odds never change their sign.
     """
     rows = []
     for key, part in validation.groupby(list(RUN_AND_TASK), sort=False):

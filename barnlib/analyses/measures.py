@@ -9,7 +9,7 @@ from barnlib.study import Condition
 from barnlib.tasks.registry import TASK_TITLES
 
 # What a measure is called, and how it is written: shares in per cent, differences of shares in points, others plainly
-# or, where they are small, finely, with three decimals.
+# or, where they are small, finely, with three or four decimals.
 MEASURES = {
     "accuracy_difference": ("difference in score", "points"),
     "phi_pooled": ("correlation (phi) of right answers, pooled", "plain"),
@@ -20,8 +20,11 @@ MEASURES = {
     ),
     "phi_stratified_less_floor": ("correlation (phi) between backbones less that between seeds", "plain"),
     "kappa_stratified": ("error consistency (kappa) within question types and difficulties", "plain"),
-    "ece_difference": ("difference in calibration error (debiased ECE)", "points"),
-    "ece_scaled_difference": ("difference in calibration error after temperature scaling", "points"),
+    "calibration_difference": ("difference in squared calibration error", "finest"),
+    "calibration_scaled_difference": (
+        "difference in squared calibration error after temperature scaling",
+        "finest",
+    ),
     "brier_difference": ("difference in Brier score", "fine"),
     "auroc_difference": ("difference in AUROC of confidence", "fine"),
     "displacement_noise": ("difference in displacement by image noise", "fine"),
@@ -84,9 +87,12 @@ def estimate_text(row: Evidence) -> str:
 
 
 def _number(value: float, kind: str) -> str:
-    written = {"points": f"{100 * value:+.1f}", "share": f"{100 * value:.1f}", "fine": f"{value:+.3f}"}.get(
-        kind, f"{value:+.2f}"
-    )
+    written = {
+        "points": f"{100 * value:+.1f}",
+        "share": f"{100 * value:.1f}",
+        "fine": f"{value:+.3f}",
+        "finest": f"{value:+.4f}",
+    }.get(kind, f"{value:+.2f}")
     if not written.strip("+-0."):
         written = written.lstrip("+-")  # nothing is neither more nor less than nothing
     return written.replace("-", "−")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from barnlib.analyses.confidence import Candidates
+from barnlib.analyses.confidence import RUN_AND_TASK, Candidates
 from barnlib.report.findings import titled
 
 DEFINITION_TITLES = {
@@ -20,7 +20,6 @@ DEFINITION_TITLES = {
     "scaled": "after temperature scaling",
 }
 MEASURE_TITLES = {
-    "ece_debiased": "calibration error (debiased)",
     "ece": "calibration error",
     "squared_error": "squared calibration error",
     "brier": "Brier score",
@@ -29,7 +28,8 @@ MEASURE_TITLES = {
     "excess_aurc": "excess area under risk–coverage",
     "overconfidence": "overconfidence",
 }
-HALF = 0.5  # probability of a whole answer that serves as the example of token means
+OF_RANKS = ("accuracy", "auroc", "aurc", "excess_aurc")  # measures that need no more than an order of answers
+HALF = 0.5  # what a temperature moves confidence to, and the whole answer's probability in the example of token means
 
 
 def known(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
@@ -37,6 +37,21 @@ def known(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
     for column, value in wanted.items():
         table = table[table[column] == value]
     return table[table["estimate"].notna()]
+
+
+def of_chances(table: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
+    """Estimates without those that would take for a chance of being right what is none.
+
+    A share of a closed list is meant as one, and so is what has been scaled to it; the probability of a whole text is
+    not, where an answer is right within tolerances and in other words too.
+
+    Args:
+        table: of ``task``, ``definition`` and ``measure``.
+        answers: of :func:`~barnlib.analyses.confidence.with_confidence`.
+    """
+    closed = answers.loc[answers["closed_list"].notna(), "task"].unique()
+    chance = table["task"].isin(closed) | (table["definition"] == "scaled")
+    return table[chance | table["measure"].isin(OF_RANKS)]
 
 
 def reliability_title(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
@@ -61,14 +76,38 @@ def chance_title(table: pd.DataFrame) -> str:
 
 
 def temperature_title(fitted: pd.DataFrame) -> str:
-    """The finding of temperature scaling: how many runs were overconfident, a temperature above one."""
-    usable = fitted[fitted["temperature"].notna()]
-    if usable.empty:
-        return "No temperature could be fitted"
-    hot = int((usable["temperature"] > 1).sum())
-    edge = int(usable["at_edge"].sum())
-    rest = f"; {edge} lie at the edge of the range, without an optimum" if edge else ""
-    return f"{hot} of {len(usable)} temperatures lie above 1, which lowers confidence{rest}"
+    """The finding of temperature scaling: from where to where the temperatures of each task lie."""
+    usable = titled(fitted[fitted["temperature"].notna()])
+    told = []
+    for task, rows in usable.groupby("task", sort=False):
+        edge = int(rows["at_edge"].sum())
+        rest = f", {edge} at the edge of the range" if edge else ""
+        hot = f"{(rows['temperature'] > 1).sum()} of {len(rows)} above 1"
+        told.append(f"{task} {_from_to(rows['temperature'], '.2f')} ({hot}{rest})")
+    return f"Temperatures: {'; '.join(told)}" if told else "No temperature could be fitted"
+
+
+def edge_sentence(fitted: pd.DataFrame, validation: pd.DataFrame) -> str:
+    """Of runs whose temperature has no optimum: how many answers are right, and on which side of one half they lie.
+
+    Args:
+        fitted: `confidence.temperatures` of these answers.
+        validation: rows of `confidence.with_confidence`.
+    """
+    edge = fitted.loc[fitted["at_edge"], list(RUN_AND_TASK)]
+    told = []
+    for task, rows in titled(validation.merge(edge, on=list(RUN_AND_TASK))).groupby("task", sort=False):
+        right = rows.groupby(["backbone", "seed"])["correct"].mean()
+        below = (rows["primary"] < HALF).mean()
+        told.append(
+            f"{task}: a run gets {_from_to(right, '.0%')} right, with a confidence below one half in {below:.0%}"
+        )
+    return f"At the edge, {'; '.join(told)}" if told else "No temperature lies at the edge of the range"
+
+
+def _from_to(values: pd.Series, format: str) -> str:
+    """The least and the largest value, or one where they read the same."""
+    return " to ".join(dict.fromkeys(f"{end:{format}}" for end in (values.min(), values.max())))
 
 
 def ranking_title(ranks: pd.DataFrame) -> str:
