@@ -135,13 +135,17 @@ def agreement(made: Mapping[str, Prompter]) -> pd.DataFrame:
 
 
 def longest_title(lengths: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """The chart's finding: which answers cost most, and how far the tokenizers are apart there."""
-    by_task = lengths.groupby("task", sort=False)["mean"].mean()
-    worst = lengths[lengths["task"] == by_task.idxmax()].sort_values("mean")
-    least, most = worst.iloc[0], worst.iloc[-1]
-    if least["backbone"] == most["backbone"] or least["mean"] == most["mean"]:
-        return f"{worst['task'].iloc[0]}: {most['mean']:.0f} tokens an answer"
-    return (
-        f"{worst['task'].iloc[0]}: {least['mean']:.0f} tokens an answer with {titles[least['backbone']]}, "
-        f"{most['mean']:.0f} with {titles[most['backbone']]}"
+    """The chart's finding: which answers cost most by their medians, and how far the tokenizers are apart there."""
+    by_task = lengths.groupby("task", sort=False)["median"].mean()
+    worst = lengths[lengths["task"] == by_task.idxmax()].assign(
+        written=lambda table: table["median"].map("{:.0f}".format)
     )
+    named = {
+        written: " and ".join(titles[name] for name in rows["backbone"])
+        for written, rows in worst.sort_values("median", kind="stable").groupby("written", sort=False)
+    }
+    ends = list(named.items())
+    (least, fewest), (most, largest) = ends[0], ends[-1]
+    if least == most:
+        return f"{by_task.idxmax()}: {most} tokens an answer"
+    return f"{by_task.idxmax()}: {least} tokens an answer with {fewest}, {most} with {largest}"

@@ -44,6 +44,13 @@ def test_cochran_mantel_haenszel_by_its_formula() -> None:
     assert found["odds_ratio"] == pytest.approx(odds[0] / odds[1])
 
 
+def test_a_p_below_what_one_less_a_number_can_be_is_no_zero() -> None:
+    marks = "1" * 300 + "0" * 300
+    found = pair_tests(by_hand({("a", 0): marks, ("b", 0): marks}, "x" * 600)).iloc[0]
+    over = (300 - 300 * 300 / 600) ** 2 / (300**4 / (600**2 * 599))
+    assert found["p_cmh"] == pytest.approx(chi2.sf(over, 1)) and 0 < found["p_cmh"] < 1e-100
+
+
 def test_holm_is_over_all_pairs_of_backbones_and_no_seeds() -> None:
     rows = answers({"a": 0.3, "b": 0.5, "c": 0.7}, seeds=2, images=60, questions=2)
     found = pair_tests(rows, ("question_type",))

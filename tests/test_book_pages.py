@@ -143,6 +143,14 @@ def test_whole_numbers_are_written_as_such():
     assert isinstance(values["finetune"]["learning_rate"], float)
 
 
+def test_counts_come_with_their_noun():
+    values = substitutions(load_study("nano"))
+    assert values["seeds"] == "3 seeds" and values["align_passes"] == "1 pass"
+    assert values["finetune_passes"] == "1.75 passes"
+    study = load_study("nano").model_copy(update={"seeds": (7,)})
+    assert substitutions(study)["seeds"] == "1 seed"
+
+
 def test_missing_runs_are_marked(tmp_path):
     study = load_study("smoke")
     runs = runs_of(study)

@@ -73,7 +73,8 @@ def test_guesses_are_dashed_and_named_where_their_lines_are():
 
 def test_a_map_has_land_answers_and_crosses():
     chart = answer_map(answered(), PALETTE, NOTE, title="t", middles={"mean": (10.0, -170.0)})
-    spec = complete(chart, NOTE)
+    spec = complete(chart, NOTE.without_interval())
+    assert "interval" not in spec["title"]["subtitle"], "a map draws none"
     marked = pd.DataFrame(rows(spec, "mark"))
     assert set(marked["mark"]) == {"land", "answers", "place"}
     assert "First: most often near -5, 130 (75%)" in spec["description"]

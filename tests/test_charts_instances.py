@@ -60,7 +60,7 @@ def mixed() -> pd.DataFrame:
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_sets_have_a_dot_for_each_backbone_filled_for_members(count):
-    spec = complete(sets(solved(NAMES[:count]), PALETTE, NOTE, title="Most by all"), NOTE)
+    spec = complete(sets(solved(NAMES[:count]), PALETTE, NOTE, title="Most by all"), NOTE.without_interval())
     dots = rows(spec, "solves")
     assert len(dots) == count * 2**count
     assert {dot["solves"] for dot in dots} == {True, False}
@@ -78,7 +78,7 @@ def test_sets_say_their_items_and_what_is_expected():
 
 
 def test_a_flow_has_bars_of_what_each_backbone_solves():
-    spec = complete(flow(steps(), PALETTE, NOTE, title="More is gained than lost"), NOTE)
+    spec = complete(flow(steps(), PALETTE, NOTE, title="More is gained than lost"), NOTE.without_interval())
     nodes = {row["backbone"]: (row["at"], row["solved"]) for row in rows(spec, "solved")}
     assert nodes == {
         FIRST: (0, pytest.approx(0.5)),
@@ -138,7 +138,7 @@ def test_one_backbone_stands_in_the_middle_of_its_row():
 
 
 def test_a_mixture_has_a_panel_each_and_means_over_items():
-    spec = complete(mixture(mixed(), NOTE, title="Types alone turn it negative"), NOTE)
+    spec = complete(mixture(mixed(), NOTE, title="Types alone turn it negative"), NOTE.without_interval())
     assert spec["facet"]["sort"] == ["types alone", "this study"]
     assert [row["mean_a"] for row in rows(spec, "mean_a")] == pytest.approx([0.8] * 4)
     assert [row["mean_b"] for row in rows(spec, "mean_b")] == pytest.approx([0.3] * 4)

@@ -1,5 +1,7 @@
 """The ladder and the errors of coordinate answers, by hand."""
 
+import json
+
 import numpy as np
 import pytest
 from prediction_tables import coordinates, table
@@ -13,6 +15,7 @@ from barnlib.analyses.coordinates import (
     coordinate_rows,
     reference_losses,
 )
+from barnlib.scoring import score_coordinates
 
 RNG = np.random.default_rng
 ANSWERS = (
@@ -45,6 +48,26 @@ def test_rows() -> None:
     ]
     assert rows["error_km"].tolist() == pytest.approx(expected, rel=1e-3)
     assert rows["lenient_error_km"].tolist()[5:] == [0, np.inf]
+
+
+def test_errors_are_those_of_the_score_where_a_row_has_them() -> None:
+    """The reference is rounded: an answer within the tolerance of the true place may be beyond it of the reference."""
+    truth = {"latitude": -6.04, "longitude": 127.96}
+    answer = (
+        '{"latitude": 3.0, "longitude": 128.0}'  # 1,005.2 km from the truth, 1,000.8 km from the reference
+    )
+    scored = score_coordinates(answer, truth, 1006.0)
+    unread = score_coordinates("nowhere", truth, 1006.0)
+    details = [
+        json.dumps(scored.details),
+        json.dumps({**unread.details, "error_km": None, "lenient_error_km": None}),
+    ]
+    rows = table([coordinates("a", answer), coordinates("b", "nowhere"), coordinates("c", answer)])
+    found = coordinate_rows(rows.assign(details=[*details, np.nan]))
+    assert found["error_km"].tolist() == [scored.details["error_km"], np.inf, pytest.approx(1000.8, abs=0.5)]
+    assert found["error_km"].iloc[0] == pytest.approx(1005.2, abs=0.5)
+    assert found["stage"].tolist() == ["range", "text", "range"], "no rung of a distance: that is asked later"
+    assert found["lenient_error_km"].tolist()[:2] == [scored.details["error_km"], np.inf]
 
 
 def test_ladder() -> None:

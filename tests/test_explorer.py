@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,13 @@ def data(tiny_study: Study, predictions: pd.DataFrame) -> dict:
     return explorer.explorer_data(tiny_study, predictions, questions)
 
 
+def sure(row: Any) -> float:
+    """The confidence of one row, by hand: the answer's share of its list, or the whole answer's probability."""
+    listed = json.loads(row.choices) if isinstance(row.choices, str) else {}
+    whole = math.exp(row.logprob)
+    return whole / sum(map(math.exp, listed.values())) if row.answer in listed else whole
+
+
 def of_the_page(predictions: pd.DataFrame) -> pd.DataFrame:
     """The answers that the page shows: with the own picture, validation left out."""
     return predictions[(predictions["condition"] == "image") & (predictions["split"] != "validation")]
@@ -41,7 +49,7 @@ def test_every_answer_stands_where_its_run_is(tiny_study, predictions, data):
     for row in shown.sample(20, random_state=1).itertuples():
         (item,) = [item for item in data["items"] if item[0] == row.item]
         b, s = tiny_study.backbones.index(row.backbone), tiny_study.seeds.index(row.seed)
-        assert item[-1][b][s] == [row.answer, int(row.correct), round(math.exp(row.logprob), 4)]
+        assert item[-1][b][s] == [row.answer, int(row.correct), pytest.approx(sure(row), abs=5e-5)]
         assert data["tasks"][item[1]][0] == row.task
         assert item[5:8] == [row.image, "what is it?", row.reference]
 
@@ -57,10 +65,26 @@ def test_a_run_that_did_not_answer_is_marked(tiny_study, predictions):
 
 
 @pytest.mark.parametrize(
-    ("logprob", "expected"), [(0.0, 1.0), (1e-7, 1.0), (math.log(0.25), 0.25), (np.nan, None), (-1e4, 0.0)]
+    ("logprob", "choices", "expected"),
+    [
+        (0.0, None, 1.0),
+        (1e-7, None, 1.0),
+        (np.log(0.25), None, 0.25),
+        (-1e4, None, 0.0),
+        (np.nan, None, None),
+        (np.log(0.3), {"yes": np.log(0.3), "no": np.log(0.1)}, 0.75),
+        (np.log(0.3), {"red": np.log(0.5), "blue": np.log(0.1)}, 0.3),
+    ],
+    ids=["certain", "rounding", "a quarter", "hopeless", "unknown", "a closed list", "off the list"],
 )
-def test_confidence_is_the_probability_of_the_whole_answer(logprob, expected):
-    assert explorer.confidence(logprob) == expected
+def test_confidence_is_that_of_the_glossary(tiny_study, predictions, logprob, choices, expected):
+    """The share of the list where there is one with the answer on it, elsewhere that of the whole answer."""
+    row = of_the_page(predictions).head(1)
+    row = row.assign(answer="yes", logprob=logprob, choices=json.dumps(choices) if choices else None)
+    found = explorer.explorer_data(tiny_study, row, {row["item"].iloc[0]: "is there a circle?"})
+    ((*_, answers),) = found["items"]
+    (given,) = [one for seeds in answers for one in seeds if one]
+    assert given[2] == expected
 
 
 def test_the_script_holds_the_data_and_no_markup(data):

@@ -38,6 +38,8 @@ def test_form_is_told_from_knowledge():
     assert said.form_title(failures(a=0.05, b=0.2), TITLES) == (
         "Form alone costs 20% of answers at most (Second); a wrong place 50% to 60%"
     )
+    little = "Form alone costs less than 1% of answers at most (First); a wrong place 50%"
+    assert said.form_title(failures(a=0.002), TITLES) == little
     assert said.form_title(failures(a=0.0), TITLES) == "Form alone costs no answer; a wrong place 50%"
 
 

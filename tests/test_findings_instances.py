@@ -17,6 +17,7 @@ from barnlib.report.findings_instances import (
     headroom_title,
     interval_texts,
     mixtures,
+    p_text,
     pooling_title,
     seeds_note,
     sets_title,
@@ -50,6 +51,11 @@ def test_the_worked_example_is_what_it_says() -> None:
             a += [x] * round(row.items * share)
             b += [y] * round(row.items * share)
     assert len(a) == found["items"].sum() and matthews_corrcoef(a, b) == pytest.approx(-0.375)
+
+
+def test_a_p_value_is_never_written_as_zero() -> None:
+    assert [p_text(p) for p in (0.5, 0.02834, 3.2e-90, 0.0)] == ["0.5", "0.0283", "3.2e-90", "< 1e-300"]
+    assert p_text(float("nan")) == "–"
 
 
 def test_every_pair_has_a_panel_with_its_accuracies_by_type(

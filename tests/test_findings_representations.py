@@ -128,7 +128,12 @@ def test_what_is_shared_stands_beside_its_chance():
 @pytest.mark.parametrize(
     ("low", "high", "more", "expected"),
     [
-        (-0.1, 0.1, False, "no difference between New and Old is apart from zero (difference +0.000, -0.100"),
+        (
+            -0.1,
+            0.1,
+            False,
+            "no difference between New and Old can be told from zero (difference +0.000, -0.100",
+        ),
         (0.1, 0.3, False, "New is less steady than Old (difference +0.200, +0.100 to +0.300)."),
         (-0.3, -0.1, False, "New is steadier than Old (difference -0.200, -0.300 to -0.100)."),
         (0.1, 0.3, True, "New is steadier than Old"),

@@ -87,6 +87,12 @@ def test_what_is_read_is_scored_as_an_answer() -> None:
     assert rows["backbone"].tolist() == ["states"] * 2 and rows["stop"].tolist() == ["eos"] * 2
 
 
+def test_what_was_said_of_the_answer_before_is_not_taken_for_what_is_read() -> None:
+    said_far = '{"stage": "range", "error_km": 9000.0, "lenient_error_km": 9000.0}'
+    items = table([coordinates("a", "in Fiji")]).assign(details=said_far)
+    assert coordinate_rows(as_answers(items, np.array([[-6.0, 128.0]]), "states"))["error_km"].tolist() == [0]
+
+
 class Held:
     """Hidden states of a run whose second layer holds the place, and whose others hold nothing."""
 
@@ -139,3 +145,4 @@ def test_states_of_items_without_predictions_are_refused() -> None:
     ):
         states_as_answers([run], said(run).iloc[1:])
     assert states_as_answers([], said(run)).empty
+    assert "details" not in states_as_answers([], said(run).assign(details="{}")).columns

@@ -1,6 +1,6 @@
 """barnlib.report.tables: the script is with the tables of a book, and with nothing else.
 
-What it does with a table is seen in a browser: test_book_in_browser.py.
+How it sorts and filters is seen in a browser in test_book_in_browser.py, how it makes room for a last column here.
 """
 
 import re
@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from in_browser import DESK, PHONE, opened
 from small_sphinx import Sphinx
 from sphinx import application
 
@@ -87,3 +88,44 @@ def test_a_book_on_paper_has_no_script(tmp_path):
 def test_the_book_uses_it():
     config = yaml.safe_load((ROOT / "book" / "_config.yml").read_text(encoding="utf-8"))
     assert tables.__name__ in config["sphinx"]["extra_extensions"]
+
+
+def output_page(folder: Path, table: pd.DataFrame) -> Path:
+    """A page as wide as the book's column with a table as a notebook's output, with the book's style and the script."""
+    style = (ROOT / "book" / "_static" / "barn.css").read_text(encoding="utf-8")
+    page = folder / "page.html"
+    page.write_text(
+        f"<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width'><style>{style}</style>"
+        "<article class=bd-article style='max-width: 655px'>"
+        f"<div class=cell_output><div class=text_html>{table.to_html()}</div></div></article>"
+        f"<script>{tables.SCRIPT.read_text(encoding='utf-8')}</script>",
+        encoding="utf-8",
+    )
+    return page
+
+
+SHAPE = """const table = document.querySelector("table"), around = table.closest(".text_html");
+return {inside: around.scrollWidth <= around.clientWidth + 1, text: table.tHead.textContent.replace(/\\s+/g, " "),
+        words: Math.min(...[...document.querySelectorAll("td.words")].map((cell) => cell.offsetWidth)),
+        numbers: document.querySelectorAll("tbody td:not(.words)").length}"""
+
+
+def test_the_last_column_of_a_wide_output_is_seen_on_a_desk_and_scrolled_to_on_a_phone(browser, tmp_path):
+    long = "correlation of right answers within question types and difficulties"
+    wide = pd.DataFrame(
+        [[long, 0.25, long, 0.5, 1]] * 3,
+        columns=["pair", "share_of_all_the_runs", "note", "low_of_runs", "n"],
+    )
+    page = output_page(tmp_path, wide)
+    opened(browser, page, size=DESK)
+    seen = browser.execute_script(SHAPE)
+    assert seen["inside"] and seen["words"] >= 120 and seen["numbers"] == 9
+    assert "share_of_all_the_runs" in seen["text"], "a name that breaks is still the same name"
+    opened(browser, page, size=PHONE)
+    assert not browser.execute_script(SHAPE)["inside"]
+
+
+def test_a_narrow_output_is_as_wide_as_its_words(browser, tmp_path):
+    opened(browser, output_page(tmp_path, FRAME), size=DESK)
+    width = browser.execute_script("return document.querySelector('table').offsetWidth")
+    assert width < 300

@@ -95,6 +95,21 @@ def test_dark_mode_exchanges_every_ink_for_another():
 def test_a_note_is_one_line():
     note = theme.Note("nano", 12400, "questions", "95 % interval")
     assert note.text() == "n = 12,400 questions · 95 % interval · study nano"
+    assert note.without_interval().text() == "n = 12,400 questions · study nano"
+    assert note.interval == "95 % interval", "the note itself stays"
+
+
+def short(*titles: str) -> list[str]:
+    named = {str(number): title for number, title in enumerate(titles)}
+    return list(theme.Palette(named, dict.fromkeys(named, "#000000")).short.values())
+
+
+def test_short_titles_leave_out_the_last_words_that_all_share():
+    assert short("LLaMA-1 style", "LLaMA-3 style") == ["LLaMA-1", "LLaMA-3"]
+    assert short("Vicuna 7B chat", "Llama 7B chat") == ["Vicuna", "Llama"]
+    assert short("Llama 7B", "Llama 8B") == ["Llama 7B", "Llama 8B"], "what they begin with stays"
+    assert short("style", "LLaMA-1 style") == ["style", "LLaMA-1 style"], "nothing would be left of the first"
+    assert short("LLaMA-1 style") == ["LLaMA-1 style"]
 
 
 def test_theme_stores_a_specification_and_a_picture_and_fetches_nothing():

@@ -66,10 +66,17 @@ def test_the_checked_texts_are_summed_up(made):
 
 
 def test_the_title_names_both_ends_or_one():
+    """By the medians, which the chart draws; means are another order here."""
     table = pd.DataFrame(
-        {"task": ["a", "a", "b", "b"], "backbone": ["x", "y"] * 2, "mean": [1.0, 1.0, 9.0, 5.0]}
+        {
+            "task": ["a"] * 3 + ["b"] * 3,
+            "backbone": ["x", "y", "z"] * 2,
+            "median": [1.0, 1.0, 1.0, 9.0, 5.0, 9.2],
+            "mean": [1.0, 1.0, 1.0, 4.0, 8.0, 7.0],
+        }
     )
-    titles = {"x": "X", "y": "Y"}
-    assert longest_title(table, titles) == "b: 5 tokens an answer with Y, 9 with X"
+    titles = {"x": "X", "y": "Y", "z": "Z"}
+    told = longest_title(table, titles)
+    assert told == "b: 5 tokens an answer with Y, 9 with X and Z", "of equals each is named"
     assert longest_title(table[table["backbone"] == "x"], titles) == "b: 9 tokens an answer"
-    assert longest_title(table.iloc[:2], titles) == "a: 1 tokens an answer"
+    assert longest_title(table.iloc[:3], titles) == "a: 1 tokens an answer"

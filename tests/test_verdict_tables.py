@@ -18,7 +18,7 @@ UNDECIDED = "undecided at this scale"
 def calibration(middle: float, old: float, **given: object) -> list[dict]:
     """Differences in calibration error of the newest less each older backbone, on which C3 hangs."""
     return [
-        row("ece_difference", value, a=a, claim="C3", task="vqa_scene", **given)
+        row("calibration_difference", value, a=a, claim="C3", task="vqa_scene", **given)
         for a, value in ((MIDDLE, middle), (OLD, old))
     ]
 
@@ -103,7 +103,7 @@ def test_tables_are_written_and_read_again(tmp_path, monkeypatch):
     assert entries[4]["paper"].startswith("76.5 %") and entries[4]["effect"] is None
     front = verdict_tables.front_table(table)
     assert front.count("\n") == 1 + len(CLAIMS) and "76.5 %" in front
-    assert verdict_tables.summary(table) == "Of the paper's 6 claims, 6 are undecided at this scale."
+    assert verdict_tables.summary(table).startswith("Of the paper's 6 claims, 6 are undecided at this scale.")
     assert {"scale", "n", "seeds", "test", "low", "high", "source"} <= set(entries[0])
 
 
@@ -123,17 +123,30 @@ def test_the_front_table_reads_back_as_the_verdicts():
     table.loc[0, "ours"] = "a | b"
     head, *body = cells(verdict_tables.front_table(table))
     assert head == ["Claim", "The paper reports", "This study finds", "Verdict"]
-    told = table[["claim", "paper", "ours", "verdict"]].assign(verdict="**" + table["verdict"] + "**")
-    assert body == told.to_numpy().tolist()
+    aside = "; not tested: that the limit is what the encoder sees"
+    verdict = "**" + table["verdict"] + "**" + table["claim"].map({"C6": aside}).fillna("")
+    assert body == table[["claim", "paper", "ours"]].assign(verdict=verdict).to_numpy().tolist()
 
 
 def test_the_summary_counts_the_verdicts():
-    table = pd.DataFrame(
-        {"verdict": [UNDECIDED, "reproduced", UNDECIDED, "not reproduced", "reproduced", UNDECIDED]}
-    )
-    assert verdict_tables.summary(table) == (
-        "Of the paper's 6 claims, 3 are undecided at this scale, 2 are reproduced, 1 is not reproduced."
-    )
+    found = [UNDECIDED, "reproduced", UNDECIDED, "not reproduced", "reproduced", UNDECIDED]
+    table = pd.DataFrame({"claim": list(CLAIMS), "verdict": found, "untested": ""})
+    counted = "Of the paper's 6 claims, 3 are undecided at this scale, 2 are reproduced, 1 is not reproduced."
+    assert verdict_tables.summary(table) == counted
+    table.loc[5, "untested"] = "that it shines"
+    assert verdict_tables.summary(table) == f"{counted} The rule of C6 does not test that it shines."
+
+
+def test_what_a_rule_leaves_out_is_told_unless_it_is_asked_for():
+    """C6 says why descriptions gain little; the rules of the study ask only for how much they gain."""
+    left_out = tables([])[0]["untested"]
+    assert left_out["C6"] == "that the limit is what the encoder sees" and (left_out.drop("C6") == "").all()
+    rules = STUDY.verdicts
+    asked = rules.C6[0].model_copy(update={"measure": "encoder_variance_share"})
+    fuller = STUDY.model_copy(update={"verdicts": rules.model_copy(update={"C6": (*rules.C6, asked)})})
+    assert (tables([], fuller)[0]["untested"] == "").all()
+    without = STUDY.model_copy(update={"verdicts": None})
+    assert (tables([], without)[0]["untested"] == "").all(), "where nothing is asked, nothing is left out"
 
 
 def test_the_paper_file_has_every_claim(monkeypatch, tmp_path):

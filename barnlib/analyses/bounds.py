@@ -4,23 +4,34 @@ In:  a study's cached features, read as arrays without torch, its pictures, and 
 Out: tables and places that stand beside the scores in the notebook on the bottleneck.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from barnlib.analyses.location_head import read_places
 from barnlib.artefacts import read_json, verify
 from barnlib.components import checkpoint_path
 from barnlib.data.build import data_folder
-from barnlib.data.records import Picture, first_of_each_kind, read_pictures
+from barnlib.data.earthquakes import depth_class, magnitude_class
+from barnlib.data.records import Picture, read_pictures
 from barnlib.parameters import load_backbone, load_encoder
-from barnlib.probes import probe
+from barnlib.probes import PENALTIES, probe
 from barnlib.study import Study
 
 FEATURE_PENALTIES = tuple(float(penalty) for penalty in np.logspace(1, 6, 6))
+GIVEN = "position"  # of a thing: what the probe is told when it is handed the patches that the thing covers
+CLASSES: dict[str, tuple[str, Callable[[float], str], tuple[float, float]]] = {
+    "magnitude_class": ("magnitude", magnitude_class, (4.0, 9.99)),
+    "depth_class": ("depth_km", depth_class, (0.0, 700.0)),
+}
+"""Fact of a description -> the number that it sorts, how, and the ends within which there are classes."""
+PROBED = ["property", "measure", "value", "chance", "n"]
 
 
 def read_features(study: Study, images: Sequence[str]) -> NDArray[np.float32]:
@@ -39,18 +50,47 @@ def read_features(study: Study, images: Sequence[str]) -> NDArray[np.float32]:
 
 
 def probed(study: Study, *, pictures: int) -> pd.DataFrame:
-    """What linear probes read from a study's frozen features, on test pictures.
+    """What linear probes read of things from a study's frozen features, in test scenes.
 
     Args:
-        pictures: how many training pictures of each kind the probes are fitted on.
+        pictures: how many training scenes the probes are fitted on, at most.
 
     Returns:
-        As :func:`barnlib.probes.probe`, and `encoder`.
+        `PROBED` columns of :func:`barnlib.probes.probe`, and `encoder`; no rows where nothing says what is on the
+        pictures.
     """
-    train, test = first_of_each_kind(_pictures(study, "train"), pictures), _pictures(study, "test")
+    train, test = (
+        [one for one in _pictures(study, split) if "things" in one.facts] for split in ("train", "test")
+    )
+    train = train[:pictures]
     seen, unseen = (read_features(study, [one.image for one in side]) for side in (train, test))
     title = load_encoder(study.encoder.name, study.scale).title
-    return probe(seen, train, unseen, test).assign(encoder=title)
+    return probe(seen, train, unseen, test).reindex(columns=PROBED).assign(encoder=title)
+
+
+def probed_classes(study: Study, images: Sequence[str], *, pictures: int) -> pd.DataFrame:
+    """What a ridge regression from all patches of these test cards reads of `CLASSES`, each by its number.
+
+    Args:
+        pictures: how many training cards it is fitted on, at most.
+
+    Returns:
+        One row for each class: `property`, `measure` ("accuracy"), `value`, the share of cards whose class is right,
+        `chance`, that of the class that most of them have, and `n`.
+    """
+    train, cards = _cards(_pictures(study, "train"))[:pictures], _of(images, _pictures(study, "test"))
+    seen, unseen = (
+        read_features(study, [one.image for one in side]).reshape(len(side), -1) for side in (train, cards)
+    )
+    rows = []
+    for name, (number, named, ends) in CLASSES.items():
+        model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
+        model.fit(seen, np.array([one.facts[number] for one in train], float))
+        read = np.array([named(float(value)) for value in np.clip(model.predict(unseen), *ends)])
+        true = np.array([named(one.facts[number]) for one in cards])
+        chance = np.unique(true, return_counts=True)[1].max() / len(true)
+        rows.append((name, "accuracy", float((read == true).mean()), float(chance), len(true)))
+    return pd.DataFrame(rows, columns=PROBED)
 
 
 def probed_places(study: Study, images: Sequence[str], *, pictures: int) -> NDArray[np.float64]:
@@ -70,19 +110,22 @@ def probed_places(study: Study, images: Sequence[str], *, pictures: int) -> NDAr
     ).places
 
 
-def seen_and_said(probes: pd.DataFrame, accuracy: pd.DataFrame) -> pd.DataFrame:
-    """Attributes that a probe reads and questions ask for, side by side; no rows where there is none of them.
+def seen_and_said(probes: pd.DataFrame, accuracy: pd.DataFrame, by: str = "question_type") -> pd.DataFrame:
+    """What a probe reads and backbones are asked for, side by side; no rows where there is nothing of the kind.
+
+    A thing's position is left out: the probe has the patches that the thing covers, and with them the answer.
 
     Args:
-        probes: :func:`probed` of the same study.
-        accuracy: ``metrics.accuracy_table`` of VQA-Scene by backbone and question type.
+        probes: :func:`probed` or :func:`probed_classes` of the same study.
+        accuracy: estimates by backbone and `by`, as ``metrics.accuracy_table`` of VQA-Scene by question type.
 
     Returns:
-        Rows of `accuracy` whose question type asks for an attribute that was probed, with `probe`, what was read of it.
+        Rows of `accuracy` that ask for what was probed, with `probe`, what was read of it.
     """
-    read = probes[probes["measure"] == "accuracy"].set_index("property")["value"]
-    rows = accuracy[accuracy["question_type"].isin(read.index)]
-    return rows.assign(probe=rows["question_type"].map(read))
+    known = (probes["measure"] == "accuracy") & (probes["property"] != GIVEN)
+    read = probes[known].set_index("property")["value"]
+    rows = accuracy[accuracy[by].isin(read.index)]
+    return rows.assign(probe=rows[by].map(read))
 
 
 def text_bounds(study: Study) -> pd.DataFrame:
@@ -107,3 +150,8 @@ def _pictures(study: Study, split: str) -> list[Picture]:
 
 def _cards(pictures: Sequence[Picture]) -> list[Picture]:
     return [picture for picture in pictures if picture.kind == "card"]
+
+
+def _of(images: Sequence[str], pictures: Sequence[Picture]) -> list[Picture]:
+    named = {picture.image: picture for picture in pictures}
+    return [named[image] for image in images]

@@ -7,6 +7,7 @@ The ladder goes from any text over JSON, the right members and the right range t
 not be read is a failure at every distance and is never left out.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Unpack
 
@@ -38,18 +39,23 @@ def coordinate_rows(predictions: pd.DataFrame) -> pd.DataFrame:
     """The coordinate predictions with `stage`, `error_km` and `lenient_error_km` (km).
 
     `stage` is text, json, schema or range, the highest rung reached before any distance is asked. The
-    errors are infinite where nothing was read; the true place is the reference's, given to 0.1 degrees (at
-    most 8 km off).
+    errors are infinite where nothing was read. They are those of the score where a row has its `details`, so that
+    every page counts the same answers as near; else (answers of baselines, places read from states) the true place
+    is the reference's, given to 0.1 degrees (at most 8 km off).
 
     Raises:
         ValueError: a reference that is not coordinates.
     """
     rows = predictions[predictions["task"] == "seismic_coordinates"].reset_index(drop=True)
+    scored = rows.get("details", pd.Series(None, index=rows.index, dtype=object))
     details = [
-        score_coordinates(answer, _place(reference), -1.0).details
-        for answer, reference in zip(rows["answer"], rows["reference"], strict=True)
+        json.loads(detail)
+        if isinstance(detail, str)
+        else score_coordinates(answer, _place(reference), -1.0).details
+        for answer, reference, detail in zip(rows["answer"], rows["reference"], scored, strict=True)
     ]
-    rows["stage"] = pd.Series([detail["stage"] for detail in details], index=rows.index, dtype=object)
+    stages = [detail["stage"] if detail["stage"] != "distance" else "range" for detail in details]
+    rows["stage"] = pd.Series(stages, index=rows.index, dtype=object)
     for column in ("error_km", "lenient_error_km"):
         errors = np.array([detail[column] for detail in details], dtype=np.float64)
         rows[column] = np.where(np.isnan(errors), np.inf, errors)

@@ -125,13 +125,15 @@ def distances_km(places_deg: Array, other_places_deg: Array) -> Array:
 def as_answers(items: pd.DataFrame, places_deg: Array, reader: str) -> pd.DataFrame:
     """Rows of the predictions table in which a reader's places stand as answers, so that they are scored as such.
 
+    What the score said of the answers before (`details`) is left out.
+
     Args:
         items: rows of the predictions table, one for each place: the items of one run.
         places_deg: float64[n, 2].
         reader: entered as `backbone`.
     """
     answers = [write_coordinates(latitude, longitude) for latitude, longitude in places_deg]
-    return items.assign(answer=answers, backbone=reader, stop="eos")
+    return items.drop(columns="details", errors="ignore").assign(answer=answers, backbone=reader, stop="eos")
 
 
 def states_as_answers(runs: Sequence[HoldsStates], predictions: pd.DataFrame) -> pd.DataFrame:
@@ -146,7 +148,7 @@ def states_as_answers(runs: Sequence[HoldsStates], predictions: pd.DataFrame) ->
 
     Returns:
         The rows of these items for each run and layer, with the place that was read as `answer`; the columns `layer`
-        and `validation_km` beside those of `predictions`.
+        and `validation_km` beside those of `predictions`, which lose `details`.
 
     Raises:
         ValueError: a run whose items have no predictions; everything that :func:`read_places` refuses.
@@ -183,7 +185,7 @@ def states_as_answers(runs: Sequence[HoldsStates], predictions: pd.DataFrame) ->
             )
             answers = as_answers(rows, read.places, run.backbone)
             tables.append(answers.assign(layer=entry, validation_km=read.validation_km))
-    columns = [*predictions.columns, "layer", "validation_km"]
+    columns = [*(name for name in predictions.columns if name != "details"), "layer", "validation_km"]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 

@@ -24,6 +24,7 @@ from barnlib.data.records import SPLITS
 from barnlib.parameters import load_backbone, load_encoder
 from barnlib.paths import ROOT
 from barnlib.report import citation, reference
+from barnlib.report.tolerances import description_tolerances
 from barnlib.report.verdict_tables import paper
 from barnlib.study import RecordsParameters, Study
 
@@ -124,7 +125,10 @@ def pieces(
 
 
 def substitutions(study: Study) -> dict[str, Any]:
-    """What prose may name in double braces: ``study`` with every parameter, ``encoder``, ``backbones`` by name."""
+    """What prose may name in double braces: ``study`` with every parameter, ``encoder``, ``backbones`` by name.
+
+    Counts come with their noun, as ``3 seeds`` and ``1 pass``.
+    """
     backbones = {name: load_backbone(name, study.scale).model_dump(mode="json") for name in study.backbones}
     titles = [backbone["title"] for backbone in backbones.values()]
     return {
@@ -133,7 +137,10 @@ def substitutions(study: Study) -> dict[str, Any]:
         "backbones": backbones,
         "backbone_titles": _listed(titles),
         "paper": paper().claims,
-        "seed_count": len(study.seeds),
+        "seeds": _counted(len(study.seeds), "seed"),
+        "align_passes": _counted(study.align.epochs, "pass"),
+        "finetune_passes": _counted(study.finetune.epochs, "pass"),
+        "description_tolerances": description_tolerances(),
         "run_count": len(study.seeds) * len(study.backbones),
     }
 
@@ -259,6 +266,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(part) for key, part in value.items()}
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _counted(number: float, noun: str) -> str:
+    """``1 seed``, ``3 seeds``, ``1.75 passes``."""
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:g} {noun}{ending}"
 
 
 def _dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -161,7 +161,7 @@ def answer_map(
     ]
     marked = f"Crosses: {', '.join(middles)}" if middles else "No crosses"
     kind = f"World maps with circles where answers fall. {marked}"
-    return dressed(chart, title, note, kind, said)
+    return dressed(chart, title, note.without_interval(), kind, said)
 
 
 def land_cells() -> pd.DataFrame:

@@ -94,7 +94,7 @@ def sets(table: pd.DataFrame, backbones: Palette, note: Note, *, title: str) -> 
         "Bars of items by the set of backbones that solves them; ticks: expected if independent within strata"
     )
     chart = alt.layer(*layers).properties(width=WIDTH, height=round(SET_ROW * len(rows) * ROW))
-    return dressed(chart, title, note, kind, said, "tick: if independent within types")
+    return dressed(chart, title, note.without_interval(), kind, said, "tick: if independent within types")
 
 
 def flow(table: pd.DataFrame, backbones: Palette, note: Note, *, title: str) -> alt.LayerChart:
@@ -163,7 +163,7 @@ def flow(table: pd.DataFrame, backbones: Palette, note: Note, *, title: str) -> 
         for row in rows.to_dict("records")
     ]
     chart = alt.layer(*layers).properties(width=WIDTH, height=300)
-    return dressed(chart, title, note, "Flow of items from backbone to backbone", said)
+    return dressed(chart, title, note.without_interval(), "Flow of items from backbone to backbone", said)
 
 
 def _ribbons(place: int, row: Mapping[Any, Any]) -> pd.DataFrame:
@@ -250,4 +250,4 @@ def mixture(table: pd.DataFrame, note: Note, *, title: str) -> alt.FacetChart:
         for row in rows.to_dict("records")
     ]
     kind = "Accuracies of two backbones by type of item; dashed: their means"
-    return dressed(chart, title, note, kind, said, "dashed: means")
+    return dressed(chart, title, note.without_interval(), kind, said, "dashed: means")

@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 from IPython.display import HTML
 
+from barnlib.analyses.confidence import with_confidence
 from barnlib.data.build import data_folder, load_items
 from barnlib.data.records import TASKS
 from barnlib.parameters import load_backbone
@@ -97,8 +98,8 @@ def explorer_data(study: Study, predictions: pd.DataFrame, questions: Mapping[st
     Returns:
         ``backbones`` (name, title, colour), ``seeds``, ``tasks`` (name, title) and ``items``. An item is a list: id,
         number of its task, split, question type, difficulty, image, question, reference, and answers by backbone and
-        seed: text, 1 where right, and confidence (the probability of the whole answer; None where it is not known), or
-        None where that run has not answered.
+        seed: text, 1 where right, and confidence (the primary one of ``analyses.confidence`` to four digits; None where
+        it is not known), or None where that run has not answered.
 
     Raises:
         ValueError: an item without a question, or no answer at all; says which.
@@ -117,12 +118,14 @@ def explorer_data(study: Study, predictions: pd.DataFrame, questions: Mapping[st
     seeds = {seed: number for number, seed in enumerate(study.seeds)}
     tasks = [task for task in TASKS if task in set(shown["task"])]
     items: dict[str, list[Any]] = {}
-    for row in shown[shown["backbone"].isin(backbones) & shown["seed"].isin(seeds)].itertuples():
+    shown = with_confidence(shown[shown["backbone"].isin(backbones) & shown["seed"].isin(seeds)])
+    for row in shown.itertuples():
         if row.item not in items:
             answers: list[list[Any]] = [[None] * len(seeds) for _ in backbones]
             about = (row.question_type, row.difficulty, row.image, questions[row.item], row.reference)
             items[row.item] = [row.item, tasks.index(row.task), SPLIT_WORDS[row.split], *about, answers]
-        answer = [row.answer, int(row.correct), confidence(row.logprob)]
+        sure = None if math.isnan(row.primary) else round(row.primary, 4)
+        answer = [row.answer, int(row.correct), sure]
         items[row.item][-1][backbones[row.backbone]][seeds[row.seed]] = answer
     loaded = [load_backbone(name, study.scale) for name in study.backbones]
     return {
@@ -131,13 +134,6 @@ def explorer_data(study: Study, predictions: pd.DataFrame, questions: Mapping[st
         "tasks": [[task, TASK_TITLES[task]] for task in tasks],
         "items": list(items.values()),
     }
-
-
-def confidence(logprob: float) -> float | None:
-    """Probability of a whole answer from its log-probability in nats, to four digits; None where there is none."""
-    if logprob is None or math.isnan(logprob):
-        return None
-    return round(math.exp(min(0.0, logprob)), 4)
 
 
 def script(data: Mapping[str, Any]) -> str:

@@ -25,52 +25,53 @@ def titled(table: pd.DataFrame) -> pd.DataFrame:
     return ordered.assign(task=ordered["task"].map(TASK_TITLES))
 
 
-def learned(predictions: pd.DataFrame, baseline: pd.DataFrame, *, rng: Rng, resamples: int) -> pd.DataFrame:
+def learned(predictions: pd.DataFrame, baselines: pd.DataFrame, *, rng: Rng, resamples: int) -> pd.DataFrame:
     """Which question types each backbone answers from the picture.
 
     A type is learned if the score with the picture is above the score with a blank one (paired, interval above zero)
-    and its interval lies above the baseline.
+    and its interval lies above the best baseline of that type. Each row is tested on its own: nothing is corrected for
+    their number.
 
     Args:
         predictions: one split, the conditions ``image`` and ``blank``.
-        baseline: predictions of a baseline that never looks, same split, condition ``image``.
+        baselines: predictions of baselines that never look, same split, condition ``image``.
 
     Returns:
         One row per backbone and question type: task, ``estimate``, ``low``, ``high`` with the picture, ``blank``,
-        ``baseline``, ``gain``, ``gain_low`` and ``gain_high`` of picture over blank, ``learned``.
+        ``baseline`` (the best of them), ``gain``, ``gain_low`` and ``gain_high`` of picture over blank, ``learned``.
     """
     with_picture = predictions[predictions["condition"] == "image"]
     without = predictions[predictions["condition"] == "blank"]
     table = accuracy_table(with_picture, TYPE, rng=rng, resamples=resamples)
     blank = accuracy_table(without, TYPE, rng=rng, resamples=resamples).rename(columns={"estimate": "blank"})
-    floor = accuracy_table(baseline, ["question_type"], rng=rng, resamples=resamples)
-    floor = floor.rename(columns={"estimate": "baseline"})
+    guessed = accuracy_table(baselines, ["backbone", "question_type"], rng=rng, resamples=resamples)
     gain = paired_differences(
         predictions, TYPE, rng=rng, between="condition", pairs=[("blank", "image")], resamples=resamples
     ).rename(columns={"estimate": "gain", "low": "gain_low", "high": "gain_high"})
-    table = table.merge(blank[[*TYPE, "blank"]], on=TYPE).merge(
-        floor[["question_type", "baseline"]], on="question_type"
-    )
+    table = beside(table.merge(blank[[*TYPE, "blank"]], on=TYPE), [guessed], "question_type", name="baseline")
     table = table.merge(gain[[*TYPE, "gain", "gain_low", "gain_high"]], on=TYPE)
     return table.assign(learned=(table["gain_low"] > 0) & (table["low"] > table["baseline"]))
 
 
-def headline(accuracy: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """The finding of the main chart: on how many tasks each backbone has the highest score.
+def headline(accuracy: pd.DataFrame, differences: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """The finding of the main chart: whether one backbone is ahead of all others everywhere, and how much is sure.
+
+    A backbone is ahead of another on a task where the interval of their difference leaves zero out: a ranking by
+    scores alone would be a finding of chance.
 
     Args:
         accuracy: ``accuracy_table`` by backbone and task.
+        differences: ``paired_differences`` by task; without rows where there is one backbone.
     """
-    top = accuracy.groupby("task")["estimate"].transform("max")
-    best = accuracy.loc[accuracy["estimate"] == top, "backbone"].value_counts()  # of equals, each one counts
-    tasks = accuracy["task"].nunique()
-    everywhere = [titles[name] for name, count in best.items() if count == tasks]
-    if len(everywhere) > 1:
-        return f"{' and '.join(everywhere)} share the highest score on all {tasks} tasks"
-    if everywhere:
-        return f"{everywhere[0]} has the highest score on all {tasks} tasks"
-    leaders = [f"{titles[name]} on {count}" for name, count in best.items()]
-    return f"The highest score differs with the task: {', '.join(leaders)} of {tasks}"
+    tasks, names = accuracy["task"].nunique(), set(accuracy["backbone"])
+    if len(names) == 1:
+        return spread(titled(accuracy), "task", titles)
+    sure = differences[_leaves_zero_out(differences)]
+    ahead = sure["b"].where(sure["estimate"] > 0, sure["a"]).value_counts()
+    for name, count in ahead.items():
+        if count == tasks * (len(names) - 1):
+            return f"{titles[str(name)]} is ahead of every other backbone on every task"
+    return f"No backbone is ahead on every task: {apart(differences, 'differences')}"
 
 
 def beside(
@@ -123,8 +124,7 @@ def apart(table: pd.DataFrame, what: str) -> str:
     Nothing is corrected for their number; a page that shows such a chart says so.
     """
     known = table.dropna(subset=["low", "high"])
-    sure = int(((known["low"] > 0) | (known["high"] < 0)).sum())
-    return f"{sure} of {len(known)} {what} {'is' if sure == 1 else 'are'} apart from zero"
+    return f"{_leaves_zero_out(known).sum()} of {len(known)} {what} can be told from zero"
 
 
 def spread(table: pd.DataFrame, group: str, titles: Mapping[str, str], format: str = ".0%") -> str:
@@ -145,11 +145,92 @@ def spread(table: pd.DataFrame, group: str, titles: Mapping[str, str], format: s
     return f"From {told[0]} to {told[1]}" if len(table) > 1 else told[0]
 
 
-def exchange_title(exchanged: pd.DataFrame) -> str:
-    """The finding of the chart of gains and losses: how much backbones exchange, and how much seeds alone."""
-    mean = exchanged.groupby("kind")["exchanged"].mean()
-    floor = f"; two seeds of one backbone exchange {mean['seeds']:.0%}" if "seeds" in mean else ""
-    return f"Two backbones exchange {mean['backbones']:.0%} of the items{floor}"
+def ladder_title(ladder: pd.DataFrame) -> str:
+    """The finding of the chart of the ladder: how many answers can be read, and how many are near, then very near.
+
+    Where the backbones differ, the lowest and the highest share stand for them.
+
+    Args:
+        ladder: all rungs of ``coordinates.coordinate_ladder``, by backbone, from the widest distance to the narrowest.
+    """
+    shares = {str(rung): from_to(rows["estimate"]) for rung, rows in ladder.groupby("rung", sort=False)}
+    distances = [rung for rung in shares if rung.startswith("within ")]
+    near = [f"{rung} {shares[rung]}" for rung in dict.fromkeys([*distances[:1], *distances[-1:]])]
+    return "; ".join([f"Readable {shares['range']}", *near])
+
+
+def from_to(shares: pd.Series) -> str:
+    """``72% to 77%``: the lowest and the highest share, or one where both are written alike.
+
+    Only what is all or nothing is written as 100% or 0%.
+    """
+    return " to ".join(dict.fromkeys(_share(value) for value in (shares.min(), shares.max())))
+
+
+def _share(value: float) -> str:
+    rounded, fine = f"{value:.0%}", f"{value:.1%}"
+    return fine if rounded in ("0%", "100%") and fine not in ("0.0%", "100.0%") else rounded
+
+
+def facts_title(recall: pd.DataFrame) -> str:
+    """The finding of the chart of facts: how many are right more often than without looking, and which are not.
+
+    Args:
+        recall: by backbone and ``fact``: ``low`` of its interval, and ``without looking`` (see :func:`beside`).
+    """
+    above = _above_the_floor(recall)
+    missed = [name.replace("_", " ") for name, any_backbone in above.items() if not any_backbone]
+    rest = f": not {', not '.join(missed)}" if missed and above.any() else ""
+    return f"{above.sum()} of {len(above)} facts are right more often than without looking{rest}"
+
+
+def facts_line(recall: pd.DataFrame) -> str:
+    """One line of Markdown: which facts no backbone states rightly more often than it could without looking."""
+    above = _above_the_floor(recall)
+    missed = [name.replace("_", " ") for name, any_backbone in above.items() if not any_backbone]
+    if not missed:
+        return "**Facts of descriptions**: each is right more often than without looking, with at least one backbone."
+    return (
+        f"**Facts of descriptions**: no backbone has {' or '.join(missed)} right more often than the best answer "
+        f"without looking; at least one has {above.sum()} of the {len(above)} facts."
+    )
+
+
+def _above_the_floor(recall: pd.DataFrame) -> pd.Series:
+    """Of each fact, whether the interval of at least one backbone lies above the best answer without looking."""
+    above = recall.assign(above=recall["low"] > recall["without looking"])
+    return above.groupby("fact", sort=False)["above"].any()
+
+
+def regions_line(accuracy: pd.DataFrame) -> list[str]:
+    """One line of Markdown: what is left of each task where a region was never seen; none where all were seen.
+
+    Args:
+        accuracy: ``accuracy_table`` of event cards by backbone, task and split.
+    """
+    if "heldout" not in set(accuracy["split"]):
+        return []
+    told = []
+    for task in (task for task in TASKS if task in set(accuracy["task"])):
+        rows = accuracy[accuracy["task"] == task]
+        shares = [
+            f"{from_to(rows.loc[rows['split'] == split, 'estimate'])} in {region}"
+            for split, region in REGIONS.items()
+        ]
+        told.append(f"{TASK_TITLES[task]} {', '.join(shares)}")
+    return [f"**Never-seen regions**: {'; '.join(told)}."]
+
+
+def exchange_title(exchanged: pd.DataFrame, between: str) -> str:
+    """How much backbones exchange, on average over their pairs, and how much seeds alone, where that is known.
+
+    Args:
+        exchanged: ``kind`` and the shares ``gained`` and ``lost``, one row a pair.
+        between: of what the shares are: "single runs", "majorities of seeds".
+    """
+    mean = exchanged.assign(share=exchanged["gained"] + exchanged["lost"]).groupby("kind")["share"].mean()
+    floor = f", two seeds of one backbone {mean['seeds']:.0%}" if "seeds" in mean else ""
+    return f"Between {between}, two backbones exchange {mean['backbones']:.0%} of the items{floor}"
 
 
 def learned_title(table: pd.DataFrame) -> str:
@@ -165,7 +246,8 @@ def learned_line(table: pd.DataFrame) -> str:
     rest = f"No backbone has learned {', '.join(missed)}." if missed else "None is left out."
     return (
         f"**Learned**: at least one backbone answers {by_type.sum()} of {len(by_type)} question types from the "
-        f"picture, above a blank picture and above the best answer without looking. {rest}"
+        f"picture, above a blank picture and above the best answer without looking. {rest} {len(table)} pairs of "
+        "backbone and type were tested, and nothing is corrected for their number."
     )
 
 
@@ -180,13 +262,13 @@ def exchange_line(exchanged: pd.DataFrame, titles: Mapping[str, str]) -> str:
         return "**Different questions**: the study has one backbone, which exchanges nothing with another."
     row = pairs[pairs["a"] == pairs["a"].iloc[0]].iloc[-1]
     line = (
-        f"**Different questions**: from {titles[row['a']]} to {titles[row['b']]}, {row['gained']:.0%} of the test "
-        f"items are gained and {row['lost']:.0%} lost"
+        f"**Different questions**: from a run of {titles[row['a']]} to one of {titles[row['b']]}, "
+        f"{row['gained']:.0%} of the test items are gained and {row['lost']:.0%} lost"
     )
     floor = exchanged.loc[exchanged["kind"] == "seeds", "exchanged"]
     if floor.empty:
         return f"{line}; with a single seed, what chance alone exchanges is not known."
-    return f"{line}; two seeds of one backbone exchange {floor.mean():.0%} of them."
+    return f"{line}; two runs of one backbone exchange {floor.mean():.0%} of them."
 
 
 def interval_over(clusters: str, seeds: int) -> str:
@@ -211,11 +293,16 @@ def interval(row: Any) -> str:
 def _largest(differences: pd.DataFrame, titles: Mapping[str, str]) -> str:
     if differences.empty:
         return "There is no second backbone to compare."
-    apart = differences[(differences["low"] > 0) | (differences["high"] < 0)]
-    if apart.empty:
-        return "No difference between two backbones is apart from zero."
-    row = apart.loc[apart["estimate"].abs().idxmax()]
+    sure = differences[_leaves_zero_out(differences)]
+    if sure.empty:
+        return "No difference between two backbones can be told from zero."
+    row = sure.loc[sure["estimate"].abs().idxmax()]
     a, b, sign = (row["a"], row["b"], 1) if row["estimate"] > 0 else (row["b"], row["a"], -1)
     low, high = sorted(100 * sign * row[side] for side in ("low", "high"))
     points = f"{100 * sign * row['estimate']:.0f} points ({low:.0f} to {high:.0f})"
     return f"{titles[b]} is ahead of {titles[a]} by {points}."
+
+
+def _leaves_zero_out(differences: pd.DataFrame) -> pd.Series:
+    """Which differences have an interval on one side of zero."""
+    return (differences["low"] > 0) | (differences["high"] < 0)

@@ -25,7 +25,8 @@ def form_title(failures: pd.DataFrame, titles: Mapping[str, str]) -> str:
     most = lost.loc[lost["estimate"].idxmax()]
     wrong = failures[failures["outcome"].isin([OUTCOMES[1], OUTCOMES[3]])]
     unknown = wrong.groupby("backbone")["estimate"].sum()
-    form = f"{most['estimate']:.0%} of answers at most ({titles[most['backbone']]})"
+    share = f"{most['estimate']:.0%}" if most["estimate"] >= 0.01 else "less than 1%"
+    form = f"{share} of answers at most ({titles[most['backbone']]})"
     place = list(dict.fromkeys(f"{share:.0%}" for share in (unknown.min(), unknown.max())))
     return f"Form alone costs {form if most['estimate'] > 0 else 'no answer'}; a wrong place {' to '.join(place)}"
 

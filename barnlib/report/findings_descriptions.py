@@ -15,7 +15,9 @@ SCALES = {"BLEU": 100.0, "ROUGE-L": 1.0, "CIDEr-D": 10.0}  # the highest value o
 def on_one_scale(scores: pd.DataFrame) -> pd.DataFrame:
     """Scores by words as shares of the highest value that each can have, so that one axis holds them."""
     most = scores["measure"].map(SCALES)
-    return scores.assign(**{name: scores[name] / most for name in ("estimate", "se", "low", "high")})
+    return scores.assign(
+        **{name: scores[name] / most for name in ("estimate", "se", "se_runs", "low", "high")}
+    )
 
 
 def facts_title(facts: pd.DataFrame, titles: Mapping[str, str]) -> str:
@@ -46,6 +48,24 @@ def words_title(versions: pd.DataFrame) -> str:
     """
     rouge = versions[versions["measure"] == "ROUGE-L"].set_index("version")["estimate"]
     return f"ROUGE-L: {rouge['1']:.2f} with one fact wrong, {rouge[REWORDED]:.2f} with all facts right in other words"
+
+
+def words_line(versions: pd.DataFrame) -> str:
+    """One sentence: what each score by words keeps of its highest where every fact is wrong, and where words are other.
+
+    Args:
+        versions: scores by words on one scale, by ``measure`` and ``version``, the references themselves among them.
+    """
+    table = versions.pivot(index="measure", columns="version", values="estimate")
+    kept = table.div(table["0"], axis=0).loc[list(dict.fromkeys(versions["measure"]))]
+    wrong = max((name for name in kept.columns if name != REWORDED), key=int)
+    told = {
+        name: ", ".join(f"{measure} {share:.0%}" for measure, share in kept[name].items()) for name in kept
+    }
+    return (
+        f"Of what the reference itself gets, these scores keep with {wrong} facts wrong: {told[wrong]}; with all facts "
+        f"right in other words: {told[REWORDED]}. A score of facts keeps nothing in the first and all in the second."
+    )
 
 
 def version_title(version: str) -> str:

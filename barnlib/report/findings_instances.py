@@ -95,6 +95,13 @@ def interval_texts(table: pd.DataFrame, format: str = "+.2f") -> list[str]:
     ]
 
 
+def p_text(value: float) -> str:
+    """A p-value as a cell of a table: a dash where there is none, and never 0, which no test can give."""
+    if pd.isna(value):
+        return "–"
+    return "< 1e-300" if value < 1e-300 else f"{value:.3g}"
+
+
 def seeds_note(seeds: int) -> str:
     """What to keep in mind of the intervals of agreement_tables.py with few seeds, or an empty text."""
     return "fewer than three seeds: the interval speaks of other pictures only" if seeds < 3 else ""

@@ -154,7 +154,7 @@ def steadier_line(compared: pd.DataFrame, what: str, titles: Mapping[str, str], 
     row = whole[whole["a"] == whole["a"].iloc[0]].iloc[-1]
     a, b = titles[row["a"]], titles[row["b"]]
     if row["low"] <= 0 <= row["high"]:
-        said = f"no difference between {b} and {a} is apart from zero"
+        said = f"no difference between {b} and {a} can be told from zero"
     else:
         said = f"{b} is {'steadier' if (row['estimate'] > 0) == more else 'less steady'} than {a}"
     return f"**{what}**: {said} (difference {row['estimate']:+.3f}, {row['low']:+.3f} to {row['high']:+.3f})."

@@ -1,9 +1,11 @@
-/* Tables that can be sorted by a click or a key on a column's heading and, if they are long, filtered by words.
+/* Tables that can be sorted by a click or a key on a column's heading and, if they are long, filtered by words. Where a page
+   is narrower than a table, its headings break after an underscore and cells with many words keep a width to be read in.
    A table is left alone where order cannot be changed: cells that span rows, headings of several lines, few rows. */
 (function () {
   "use strict";
 
   const SORT_FROM = 3, FILTER_FROM = 12; // rows
+  const MANY = 24; // characters of a cell that holds more than a number or a name
   const NUMBER = /^[+−-]?(?:\d[\d,\u202f]*\.?\d*|\.\d+)(?:e[+-]?\d+)?/i;
 
   /* The number that a text begins with: "61 % (58 to 64)" is 61, "1,024" is 1024. NaN where it begins with none. */
@@ -84,6 +86,17 @@
     scroller.before(box);
   }
 
+  function wrappable(table) {
+    for (const heading of table.querySelectorAll("th")) {
+      for (const node of [...heading.childNodes].filter((one) => one.nodeType === Node.TEXT_NODE && one.data.includes("_"))) {
+        const parts = node.data.split("_");
+        const broken = parts.slice(0, -1).flatMap((part) => [part + "_", document.createElement("wbr")]);
+        node.replaceWith(...broken, parts[parts.length - 1]);
+      }
+    }
+    for (const cell of table.querySelectorAll("th, td")) { cell.classList.toggle("words", cell.textContent.trim().length > MANY); }
+  }
+
   function start() {
     document.querySelectorAll("article table").forEach((table, number) => {
       if (table.closest(".explorer")) { return; }
@@ -93,6 +106,7 @@
         around.setAttribute("role", "region");
         around.setAttribute("aria-label", "Table");
       }
+      wrappable(table);
       if (!isPlain(table)) { return; }
       sortable(table);
       if (table.tBodies[0].rows.length >= FILTER_FROM) { filterable(table, number); }

@@ -12,7 +12,7 @@ exchanges the inks of `DARK`.
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import altair as alt
@@ -77,8 +77,8 @@ CONFIG: dict[str, Any] = {
 class Note:
     """Where a chart's numbers come from; the subtitle of every chart.
 
-    ``interval`` says what the drawn interval is ("95 % bootstrap over images and seeds"), and for a plain count
-    that there is none.
+    ``interval`` says what the drawn interval is ("95 % bootstrap over images and seeds"); it is empty where a chart
+    draws none.
     """
 
     study: str
@@ -87,8 +87,13 @@ class Note:
     interval: str
 
     def text(self) -> str:
-        """One line: n with its unit, the interval, the study."""
-        return f"n = {self.n:,} {self.unit} · {self.interval} · study {self.study}"
+        """One line: n with its unit, the interval if there is one, the study."""
+        parts = (f"n = {self.n:,} {self.unit}", self.interval, f"study {self.study}")
+        return " · ".join(part for part in parts if part)
+
+    def without_interval(self) -> "Note":
+        """The same note, for a chart that draws no interval."""
+        return replace(self, interval="")
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,16 @@ class Palette:
 
     titles: Mapping[str, str]
     colours: Mapping[str, str]
+
+    @property
+    def short(self) -> dict[str, str]:
+        """Titles by name without the last words that all of them share, for wide tables: "LLaMA-1" of the style."""
+        words = {name: title.split() for name, title in self.titles.items()}
+        while (
+            len(words) > 1 and min(map(len, words.values())) > 1 and len({w[-1] for w in words.values()}) == 1
+        ):
+            words = {name: each[:-1] for name, each in words.items()}
+        return {name: " ".join(each) for name, each in words.items()}
 
     def colour(self, legend: alt.Legend | None = None) -> alt.Color:
         """The colour of a backbone, by its title."""

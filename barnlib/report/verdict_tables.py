@@ -21,6 +21,9 @@ from barnlib.strict import Strict
 from barnlib.study import Study
 from barnlib.tasks.registry import TASK_TITLES
 
+# The part of a claim that says more than a figure, and the measure that would test it. A rule is fixed before
+# the runs, so what it leaves out is told beside the verdict and not mended afterwards.
+ASIDE = {"C6": ("that the limit is what the encoder sees", "encoder_variance_share")}
 NUMBERS = ("estimate", "low", "high", "p", "test", "n", "seeds", "note")
 
 
@@ -41,7 +44,10 @@ def paper() -> Paper:
 
 
 def verdict_table(study: Study, found: Sequence[Verdict]) -> pd.DataFrame:
-    """One row for each claim: the paper's figure and ours, effect, interval, test, n, seeds, scale, verdict, reason."""
+    """One row for each claim: the paper's figure and ours, effect, interval, test, n, seeds, scale, verdict, reason.
+
+    ``untested`` is the part of the claim that the rule does not ask for, or empty.
+    """
     reported = paper()
     rows = []
     for one in found:
@@ -64,9 +70,22 @@ def verdict_table(study: Study, found: Sequence[Verdict]) -> pd.DataFrame:
                 "study": study.name,
                 "verdict": one.answer,
                 "reason": one.reason,
+                "untested": untested(one),
             }
         )
     return pd.DataFrame(rows).astype({column: float for column in ("effect", "low", "high", "p")})
+
+
+def untested(one: Verdict) -> str:
+    """The part of a claim that its rule does not ask for, as a clause; empty where there is none, or no rule."""
+    clause, measure = ASIDE.get(one.claim, ("", ""))
+    asked = {judged.condition.measure for judged in one.conditions}
+    return clause if asked and measure not in asked else ""
+
+
+def answer(verdict: str, untested: str) -> str:
+    """A verdict, and what it does not speak of: "reproduced; not tested: that ..."."""
+    return f"{verdict}; not tested: {untested}" if untested else verdict
 
 
 def condition_table(found: Sequence[Verdict]) -> pd.DataFrame:
@@ -142,20 +161,26 @@ def _plain(row: dict[Any, Any]) -> dict[str, Any]:
 
 
 def front_table(table: pd.DataFrame) -> str:
-    """The verdicts in short, as a Markdown table: the paper's figure, ours, and the verdict.
+    """The verdicts in short, as a Markdown table: the paper's figure, ours, the verdict, and what it leaves out.
 
     Args:
         table: what :func:`verdict_table` gave.
     """
     lines = ["| Claim | The paper reports | This study finds | Verdict |", "| --- | --- | --- | --- |"]
     for row in table.to_dict("records"):
-        cells = [row["claim"], row["paper"], row["ours"], f"**{row['verdict']}**"]
+        verdict = answer(f"**{row['verdict']}**", row["untested"])
+        cells = [row["claim"], row["paper"], row["ours"], verdict]
         lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
 
 
 def summary(table: pd.DataFrame) -> str:
-    """How many claims met which verdict, as one sentence."""
+    """How many claims met which verdict, and what of them the rules do not ask for."""
     counts = table["verdict"].value_counts()
     told = [f"{count} {'is' if count == 1 else 'are'} {name}" for name, count in counts.items()]
-    return f"Of the paper's {len(table)} claims, {', '.join(told)}."
+    aside = [
+        f" The rule of {row.claim} does not test {row.untested}."
+        for row in table.itertuples()
+        if row.untested
+    ]
+    return f"Of the paper's {len(table)} claims, {', '.join(told)}.{''.join(aside)}"
