@@ -85,7 +85,7 @@ def losses(folder) -> list[float]:
 
 @pytest.fixture(scope="module")
 def study(tiny_study):
-    return four_bits(tiny_study, "qlora")
+    return four_bits(tiny_study, "qlora", images_at_once=2)  # as each of two processes has
 
 
 @pytest.fixture(scope="module")

@@ -172,5 +172,5 @@ def decomposition(estimates: pd.DataFrame, titles: Mapping[str, str]) -> pd.Data
     parts = ["brier", "reliability", "resolution", "uncertainty", "within"]
     rows = titled(estimates[estimates["measure"].isin(parts)])
     rows = rows.assign(backbone=rows["backbone"].map(titles))
-    wide = rows.pivot(index=["task", "backbone"], columns="measure", values="estimate")[parts]
+    wide = rows.pivot(index=["task", "backbone"], columns="measure", values="estimate").reindex(columns=parts)
     return wide.reindex(pd.MultiIndex.from_frame(rows[["task", "backbone"]].drop_duplicates()))
