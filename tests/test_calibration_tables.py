@@ -59,7 +59,7 @@ def test_differences_are_paired_by_seed(answers: pd.DataFrame) -> None:
     assert set(found["a"]) == {"a"} and set(found["b"]) == {"b"}
     for measure in MEASURES:
         assert found.loc[measure, "estimate"] == pytest.approx(each["b", measure] - each["a", measure])
-    assert found.loc["ece", "estimate"] > 0.05 and found.loc["ece", "low"] > 0
+    assert found.loc["ece", "low"] > 0
     same = differences(
         resample(
             pd.concat([answers[answers["backbone"] == "a"].assign(backbone=name) for name in "xy"]),
