@@ -115,6 +115,15 @@ def test_a_share_of_independent_answers_is_clopper_pearson(wrong: int) -> None:
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.004)
 
 
+def test_graded_scores_have_their_own_width() -> None:
+    """Far from 0 and 1 the interval is that of the mean, narrower than of as many answers right or wrong."""
+    scores = np.random.default_rng(9).uniform(0.5, 0.8, (3, 150))
+    share, mean = (
+        interval(scores, np.ones((3, 150)), 0) for interval in (proportion_interval, ratio_interval)
+    )
+    assert (share.low, share.high) == pytest.approx((mean.low, mean.high), abs=0.002)
+
+
 def test_one_error_does_not_make_a_share_surer() -> None:
     right = np.ones((3, 150))
     sure = proportion_interval(right, np.ones((3, 150)), 0)

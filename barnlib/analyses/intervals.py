@@ -129,10 +129,10 @@ def proportion_interval(
 ) -> Interval:
     """`ratio_interval` for a share between 0 and 1, near whose ends no interval of equal sides is right.
 
-    The interval is Clopper and Pearson's for as many trials as would give the standard errors of `ratio_interval`, the
-    larger of the two at its degrees of freedom (Korn & Graubard 1998, Survey Methodology 24:193), and for no more than
-    there are. Where all are 0 or all are 1, resampling sees no uncertainty; there it is one trial per image, as if the
-    answers on one image always agreed.
+    The interval is Clopper and Pearson's for as many trials as would give the standard errors of `ratio_interval`,
+    the larger of the two at its degrees of freedom (Korn & Graubard 1998, Survey Methodology 24:193); graded scores
+    vary less than right and wrong, and count as more trials than there are. Where all are 0 or all are 1, resampling
+    sees no uncertainty; there it is one trial per image, as if the answers on one image always agreed.
     """
     interval = ratio_interval(
         numerators, denominators, rng, resamples=resamples, level=level, bounds=(0.0, 1.0)
@@ -147,7 +147,7 @@ def proportion_interval(
         sides = [(interval.se, images - 1), (interval.se_runs, int((asked.sum(1) > 0).sum()) - 1)]
         errors = [stats.t.ppf(0.5 + level / 2, freedom) * se for se, freedom in sides if not np.isnan(se)]
         widest = max(errors) / stats.norm.ppf(0.5 + level / 2)
-        trials = min(asked.sum(), share * (1 - share) / widest**2) if widest else asked.sum()
+        trials = share * (1 - share) / widest**2 if widest else asked.sum()
     low, high = proportion_confint(share * trials, trials, alpha=1 - level, method="beta")
     return replace(interval, low=float(low), high=float(high))
 
