@@ -124,6 +124,12 @@ def test_graded_scores_have_their_own_width() -> None:
     assert (share.low, share.high) == pytest.approx((mean.low, mean.high), abs=0.002)
 
 
+def test_graded_scores_that_are_all_the_same_count_once_an_image() -> None:
+    interval = proportion_interval(np.full((3, 20), 1 / 3), np.ones((3, 20)), 0)
+    low, high = proportion_confint(20 / 3, 20, method="beta")
+    assert (interval.low, interval.high) == pytest.approx((low, high))
+
+
 def test_one_error_does_not_make_a_share_surer() -> None:
     right = np.ones((3, 150))
     sure = proportion_interval(right, np.ones((3, 150)), 0)

@@ -38,6 +38,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 Array = NDArray[np.float64]
+ROUNDING = 1e-9  # a standard error below it is the rounding of numbers that are all the same
 Rng = int | np.random.Generator  # a seed begins anew at each call (as in SciPy; Scientific Python's SPEC 7)
 
 
@@ -131,8 +132,8 @@ def proportion_interval(
 
     The interval is Clopper and Pearson's for as many trials as would give the standard errors of `ratio_interval`,
     the larger of the two at its degrees of freedom (Korn & Graubard 1998, Survey Methodology 24:193); graded scores
-    vary less than right and wrong, and count as more trials than there are. Where all are 0 or all are 1, resampling
-    sees no uncertainty; there it is one trial per image, as if the answers on one image always agreed.
+    vary less than right and wrong, and count as more trials than there are. Where all are the same, as 0 or 1,
+    resampling sees no uncertainty; there it is one trial per image, as if the answers on one image always agreed.
     """
     interval = ratio_interval(
         numerators, denominators, rng, resamples=resamples, level=level, bounds=(0.0, 1.0)
@@ -141,13 +142,10 @@ def proportion_interval(
     if np.isnan(interval.se):
         return interval
     images = int((asked.sum(0) > 0).sum())
-    if share in (0.0, 1.0):
-        trials = float(images)
-    else:
-        sides = [(interval.se, images - 1), (interval.se_runs, int((asked.sum(1) > 0).sum()) - 1)]
-        errors = [stats.t.ppf(0.5 + level / 2, freedom) * se for se, freedom in sides if not np.isnan(se)]
-        widest = max(errors) / stats.norm.ppf(0.5 + level / 2)
-        trials = share * (1 - share) / widest**2 if widest else asked.sum()
+    sides = [(interval.se, images - 1), (interval.se_runs, int((asked.sum(1) > 0).sum()) - 1)]
+    errors = [stats.t.ppf(0.5 + level / 2, freedom) * se for se, freedom in sides if not np.isnan(se)]
+    widest = max(errors) / stats.norm.ppf(0.5 + level / 2)
+    trials = share * (1 - share) / widest**2 if widest > ROUNDING else float(images)
     low, high = proportion_confint(share * trials, trials, alpha=1 - level, method="beta")
     return replace(interval, low=float(low), high=float(high))
 
